@@ -1,0 +1,156 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use rekindle::data::TaskKind;
+
+/// Fine-tunes pre-trained transformers on any GPU, or on a CPU.
+#[derive(Debug, Parser)]
+#[command(name = "rekindle", version, arg_required_else_help = true)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Fine-tune a model on labeled data.
+    Train(Box<Train>),
+    /// Score a fine-tuned model on labeled data.
+    Eval(Eval),
+    /// Let a fine-tuned model answer rows: one JSON object per row.
+    Predict(Predict),
+    /// Show backends and devices, or prove that one computes right.
+    Doctor(Doctor),
+}
+
+/// What `train` takes; flags win over the recipe file.
+#[derive(Debug, Args)]
+pub(crate) struct Train {
+    /// Recipe file; the one in a run folder repeats that run.
+    pub(crate) recipe: Option<PathBuf>,
+    /// Model to start from: a folder, or `org/name[@revision]` on the Hub.
+    #[arg(long, value_name = "ID|DIR")]
+    pub(crate) model: Option<String>,
+    /// Training file (JSONL, CSV, TSV, CoNLL); may be repeated [default: the bundled reviews].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) data: Vec<String>,
+    /// Validation file [default: a tenth of the training rows].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) valid: Option<String>,
+    /// Task: classify, multi-label, regress or tag [default: told by the data].
+    #[arg(long)]
+    pub(crate) task: Option<String>,
+    /// Which weights are trained: full, head or last-layers [default: full].
+    #[arg(long)]
+    pub(crate) method: Option<String>,
+    /// Passes over the training rows [default: 3].
+    #[arg(long, value_name = "N")]
+    pub(crate) epochs: Option<String>,
+    /// Optimizer steps, in place of epochs.
+    #[arg(long, value_name = "N")]
+    pub(crate) max_steps: Option<String>,
+    /// Rows of a forward pass [default: 16].
+    #[arg(long, value_name = "N")]
+    pub(crate) batch_size: Option<String>,
+    /// Highest learning rate [default: 5e-5; head: 1e-3].
+    #[arg(long, value_name = "X", conflicts_with = "learning_rate_multiplier")]
+    pub(crate) learning_rate: Option<String>,
+    /// Factor on the default learning rate.
+    #[arg(long, value_name = "X")]
+    pub(crate) learning_rate_multiplier: Option<String>,
+    /// Longest row in tokens [default: 256, or what the model can read].
+    #[arg(long, value_name = "N")]
+    pub(crate) max_length: Option<String>,
+    /// Seed of everything random [default: 42].
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<String>,
+    /// Backend: auto, or one that `rekindle doctor` lists [default: auto].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) backend: Option<String>,
+    /// Folder of the run [default: runs/{date}-{model}-{task}].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) output: Option<String>,
+    /// How progress is shown.
+    #[arg(long, value_enum, default_value = "auto")]
+    pub(crate) dashboard: Dashboard,
+    /// Any recipe key, as in `--set train.warmup=100`; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Dashboard {
+    /// What suits the terminal: plain lines.
+    Auto,
+    /// Lines on standard error.
+    Plain,
+    /// Events as JSON lines on standard output.
+    Json,
+    /// Nothing but the result.
+    None,
+}
+
+/// What all commands that use a fine-tuned model take.
+#[derive(Debug, Args)]
+pub(crate) struct Trained {
+    /// Fine-tuned model: a run folder, a model folder, or `org/name[@revision]` on the Hub.
+    #[arg(long, value_name = "ID|DIR")]
+    pub(crate) model: String,
+    /// Backend: auto, or one that `rekindle doctor` lists.
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    pub(crate) backend: String,
+    /// Longest row in tokens; longer ones are cut [default: 256, or what the model can read].
+    #[arg(long, value_name = "N")]
+    pub(crate) max_length: Option<usize>,
+    /// Task of the model's head [default: told by its `config.json`].
+    #[arg(long)]
+    pub(crate) task: Option<TaskKind>,
+}
+
+/// What `eval` takes.
+#[derive(Debug, Args)]
+pub(crate) struct Eval {
+    #[command(flatten)]
+    pub(crate) trained: Trained,
+    /// Labeled file; may be repeated.
+    #[arg(long, value_name = "FILE", required = true)]
+    pub(crate) data: Vec<PathBuf>,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Write the loss of each row to a JSONL file.
+    #[arg(long, value_name = "OUT.jsonl")]
+    pub(crate) per_example: Option<PathBuf>,
+}
+
+/// What `predict` takes.
+#[derive(Debug, Args)]
+pub(crate) struct Predict {
+    #[command(flatten)]
+    pub(crate) trained: Trained,
+    /// File of rows (JSONL, CSV, TSV, CoNLL), or `-` for JSONL on standard input.
+    #[arg(long, value_name = "FILE|-", conflicts_with = "text")]
+    pub(crate) input: Option<PathBuf>,
+    /// A text to answer; may be repeated.
+    #[arg(long, value_name = "TEXT", required_unless_present = "input")]
+    pub(crate) text: Vec<String>,
+    /// Write the answers to a file [default: standard output].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Add the logits, in the order of the label ids.
+    #[arg(long)]
+    pub(crate) logits: bool,
+}
+
+/// What `doctor` takes.
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// Compare every operation that training uses with stored numbers.
+    #[arg(long)]
+    pub(crate) selftest: bool,
+    /// Backend to test: auto, or one that is listed.
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    pub(crate) backend: String,
+}

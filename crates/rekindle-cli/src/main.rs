@@ -1,0 +1,31 @@
+//! The `rekindle` command: arguments in, text out. What it does is in the library.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::exit,
+    reason = "this is the program that talks"
+)]
+
+mod args;
+mod doctor;
+mod eval;
+mod failure;
+mod predict;
+mod progress;
+mod train;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Arguments, Command};
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Train(arguments) => train::run(&arguments),
+        Command::Eval(arguments) => eval::run(&arguments),
+        Command::Predict(arguments) => predict::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
+    };
+    result.unwrap_or_else(|error| failure::report(&error))
+}

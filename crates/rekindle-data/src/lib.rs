@@ -1,0 +1,28 @@
+//! Typed examples, tokenization, splits and the order of batches.
+//!
+//! A file becomes [`Records`] (rows of JSON fields, whatever its format), a dataset crate maps each
+//! record to a typed example, and the result is a [`Dataset`]. Nothing here knows a model or a tensor.
+
+mod audit;
+mod error;
+mod example;
+mod labels;
+mod plan;
+mod record;
+mod seeded;
+mod source;
+mod split;
+mod task;
+mod tokenizer;
+
+pub use audit::{duplicates, overlap};
+pub use error::{DataError, RowError};
+pub use example::{Dataset, Labeled, TaggedExample, Target, TextExample, TextInput};
+pub use labels::LabelSet;
+pub use plan::{BatchPlan, Batching};
+pub use record::{Format, FormatGuess, Record, Records, value_kind};
+pub use seeded::{Purpose, Seeded};
+pub use source::Source;
+pub use split::{Split, stratified_split};
+pub use task::{Inference, TaskKind, UnknownTask, infer_task};
+pub use tokenizer::{Encoded, EncodedWords, Limit, TextTokenizer, TokenizerError, Truncation};

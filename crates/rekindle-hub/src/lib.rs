@@ -1,0 +1,29 @@
+//! From a model id to a local folder, and Hugging Face checkpoints in and out.
+//!
+//! [`resolve`] turns what a user typed (a folder, or `org/name[@revision]`) into a local folder: the folder
+//! itself, a snapshot in the Hub's own cache, or a download into that cache. [`Checkpoint`] and [`read_config`]
+//! read such a folder, and [`save_model`] writes one that `transformers` loads unchanged.
+
+mod cache;
+mod checkpoint;
+mod fetch;
+mod hub_error;
+mod index;
+mod load_error;
+mod options;
+mod reference;
+mod resolve;
+mod save;
+mod save_error;
+mod tensor_file;
+
+pub use checkpoint::{Checkpoint, read_config};
+pub use hub_error::{CacheGap, HubError};
+pub use load_error::LoadError;
+pub use options::HubOptions;
+pub use reference::ModelReference;
+pub use resolve::{Progress, resolve};
+pub use safetensors::Dtype;
+pub use save::{NamedTensor, companion_files, save_model};
+pub use save_error::SaveError;
+pub use tensor_file::TensorFile;

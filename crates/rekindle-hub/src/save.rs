@@ -1,0 +1,266 @@
+//! Writes a model folder that transformers loads unchanged, whole or not at all.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use safetensors::Dtype;
+use safetensors::tensor::{Metadata, TensorInfo};
+use serde_json::{Map, Value};
+use tempfile::TempDir;
+
+use crate::index::WEIGHTS;
+use crate::save_error::SaveError;
+
+/// Values are turned into bytes in pieces of this many.
+const PIECE_VALUES: usize = 1 << 16;
+
+/// A tensor on its way into a file; its values are asked for when it is written.
+pub struct NamedTensor<'a> {
+    name: String,
+    shape: Vec<usize>,
+    values: Box<dyn FnOnce() -> Vec<f32> + 'a>,
+}
+
+impl<'a> NamedTensor<'a> {
+    /// A tensor whose `values`, in row-major order, are asked for once, when it is its turn.
+    ///
+    /// One tensor's values are held at a time, so a closure that copies them from a device saves memory;
+    /// `move || values` serves where they are at hand.
+    pub fn new(
+        name: impl Into<String>,
+        shape: Vec<usize>,
+        values: impl FnOnce() -> Vec<f32> + 'a,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            shape,
+            values: Box::new(values),
+        }
+    }
+}
+
+/// The files beside configuration and weights that belong to a model: its tokenizer and how it generates.
+pub fn companion_files() -> &'static [&'static str] {
+    &[
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "added_tokens.json",
+        "vocab.txt",
+        "vocab.json",
+        "merges.txt",
+        "sentencepiece.bpe.model",
+        "spiece.model",
+        "tokenizer.model",
+        "generation_config.json",
+        "chat_template.jinja",
+    ]
+}
+
+/// Writes `config.json`, `model.safetensors` and the companion files of another folder into `folder`.
+///
+/// Everything is written into a new folder beside the target, which then takes its place: nobody sees half a
+/// model, and an older one is removed only after that. A folder with something else in it is left alone.
+pub fn save_model(
+    folder: &Path,
+    config: &Map<String, Value>,
+    tensors: Vec<NamedTensor<'_>>,
+    companions: &Path,
+) -> Result<(), SaveError> {
+    let target = std::path::absolute(folder).map_err(|source| failed(folder, source))?;
+    refuse_occupied(&target)?;
+    let parent = target.parent().unwrap_or(&target);
+    fs::create_dir_all(parent).map_err(|source| failed(parent, source))?;
+    let staged = beside(&target, "partial")?;
+
+    write_synced(
+        &staged.path().join("config.json"),
+        config_text(config).as_bytes(),
+    )?;
+    write_tensors(&staged.path().join(WEIGHTS), tensors)?;
+    for name in companion_files() {
+        let source = companions.join(name);
+        match fs::read(&source) {
+            Ok(bytes) => write_synced(&staged.path().join(name), &bytes)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => {
+                return Err(SaveError::Read {
+                    path: source,
+                    source: error,
+                });
+            }
+        }
+    }
+    sync_folder(staged.path())?;
+    put_in_place(staged, &target)?;
+    sync_folder(parent)
+}
+
+/// Only a model is replaced by a model: the folder may be a user's own by mistake.
+fn refuse_occupied(target: &Path) -> Result<(), SaveError> {
+    let is_empty = match target.read_dir() {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => true,
+        Err(error) => return Err(failed(target, error)),
+    };
+    if is_empty || target.join("config.json").is_file() {
+        return Ok(());
+    }
+    Err(SaveError::Occupied {
+        folder: target.to_owned(),
+    })
+}
+
+/// A hidden folder beside the target, thus on the same file system; it goes away when dropped.
+fn beside(target: &Path, purpose: &str) -> Result<TempDir, SaveError> {
+    let (Some(parent), Some(name)) = (target.parent(), target.file_name()) else {
+        return Err(failed(target, io::ErrorKind::InvalidInput.into()));
+    };
+    let mut builder = tempfile::Builder::new();
+    // The default would hide the model from other users; the process's mask still applies.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
+    builder
+        .prefix(&format!(".{}.{purpose}-", name.display()))
+        .tempdir_in(parent)
+        .map_err(|source| failed(parent, source))
+}
+
+fn put_in_place(staged: TempDir, target: &Path) -> Result<(), SaveError> {
+    let failed = |source| failed(target, source);
+    let replaced = match fs::symlink_metadata(target) {
+        Ok(_) => Some(beside(target, "replaced")?),
+        Err(_) => None,
+    };
+    if let Some(replaced) = &replaced {
+        fs::rename(target, replaced.path().join("model")).map_err(failed)?;
+    }
+    if let Err(source) = fs::rename(staged.path(), target) {
+        if let Some(replaced) = replaced {
+            // Kept first: should the way back fail too, the older model is still there.
+            let kept = replaced.keep();
+            fs::rename(kept.join("model"), target)
+                .and_then(|()| fs::remove_dir(kept))
+                .map_err(failed)?;
+        }
+        return Err(failed(source));
+    }
+    // Its content has a new name, so there is nothing left to remove.
+    let _ = staged.keep();
+    Ok(())
+}
+
+fn write_tensors(path: &Path, mut tensors: Vec<NamedTensor<'_>>) -> Result<(), SaveError> {
+    tensors.sort_by(|left, right| left.name.cmp(&right.name));
+    let header = header(path, &tensors)?;
+    let file = File::create(path).map_err(|source| failed(path, source))?;
+    let mut writer = BufWriter::with_capacity(1 << 20, file);
+    let mut write = |bytes: &[u8]| {
+        writer
+            .write_all(bytes)
+            .map_err(|source| failed(path, source))
+    };
+    write(&(header.len() as u64).to_le_bytes())?;
+    write(&header)?;
+    for NamedTensor {
+        name,
+        shape,
+        values,
+    } in tensors
+    {
+        let values = values();
+        if values.len() != shape.iter().product::<usize>() {
+            return Err(SaveError::Shape {
+                name,
+                shape,
+                found: values.len(),
+            });
+        }
+        for piece in values.chunks(PIECE_VALUES) {
+            let bytes: Vec<u8> = piece.iter().flat_map(|value| value.to_le_bytes()).collect();
+            write(&bytes)?;
+        }
+    }
+    let file = writer
+        .into_inner()
+        .map_err(|error| failed(path, error.into_error()))?;
+    file.sync_all().map_err(|source| failed(path, source))
+}
+
+/// The header: where each tensor lies, padded so that the data begins at a multiple of eight bytes.
+fn header(path: &Path, tensors: &[NamedTensor<'_>]) -> Result<Vec<u8>, SaveError> {
+    if let Some(pair) = tensors.windows(2).find(|pair| pair[0].name == pair[1].name) {
+        return Err(SaveError::DuplicateTensor {
+            name: pair[0].name.clone(),
+        });
+    }
+    let mut end = 0;
+    let place = |tensor: &NamedTensor<'_>| {
+        let start = end;
+        end += tensor.shape.iter().product::<usize>() * size_of::<f32>();
+        let info = TensorInfo {
+            dtype: Dtype::F32,
+            shape: tensor.shape.clone(),
+            data_offsets: (start, end),
+        };
+        (tensor.name.clone(), info)
+    };
+    let format = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    let describe = |source| SaveError::Header {
+        path: path.to_owned(),
+        source,
+    };
+    let metadata =
+        Metadata::new(Some(format), tensors.iter().map(place).collect()).map_err(describe)?;
+    let mut header = serde_json::to_vec(&metadata).map_err(|source| describe(source.into()))?;
+    header.resize(header.len().next_multiple_of(8), b' ');
+    Ok(header)
+}
+
+fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), SaveError> {
+    File::create(path)
+        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+        .map_err(|source| failed(path, source))
+}
+
+/// Makes the names in a folder durable; elsewhere than on Unix a folder cannot be opened for that.
+fn sync_folder(folder: &Path) -> Result<(), SaveError> {
+    if cfg!(unix) {
+        File::open(folder)
+            .and_then(|file| file.sync_all())
+            .map_err(|source| failed(folder, source))?;
+    }
+    Ok(())
+}
+
+fn failed(path: &Path, source: io::Error) -> SaveError {
+    SaveError::Write {
+        path: PathBuf::from(path),
+        source,
+    }
+}
+
+/// The text of `config.json` as transformers writes it: sorted, indented by two, with a last line break.
+fn config_text(config: &Map<String, Value>) -> String {
+    format!("{:#}\n", sorted(&Value::Object(config.clone())))
+}
+
+fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let mut entries: Vec<_> = map.iter().collect();
+            // Label ids are numbers to transformers, which sorts them as such.
+            entries.sort_by_key(|(key, _)| (key.parse::<u64>().ok(), *key));
+            Value::Object(
+                entries
+                    .into_iter()
+                    .map(|(key, value)| (key.clone(), sorted(value)))
+                    .collect(),
+            )
+        }
+        Value::Array(values) => Value::Array(values.iter().map(sorted).collect()),
+        other => other.clone(),
+    }
+}

@@ -1,0 +1,45 @@
+//! Dropout whose masks can be drawn again.
+
+use burn::module::Module;
+use burn::tensor::{Tensor, TensorData, backend::Backend};
+
+use crate::Rows;
+
+/// Zeroes elements at random in training, and scales the others so that the mean is kept.
+///
+/// It is on where [`Rows`] carry [`crate::Noise`], and the identity elsewhere: the backend type does
+/// not matter.
+#[derive(Module, Clone, Debug)]
+pub struct Dropout {
+    probability: f64,
+    site: usize,
+}
+
+impl Dropout {
+    /// Dropout at a place of the model that no other dropout of it shares.
+    ///
+    /// # Panics
+    /// If the probability is outside `[0, 1)`.
+    pub fn new(probability: f64, site: usize) -> Self {
+        assert!(
+            (0.0..1.0).contains(&probability),
+            "a dropout probability is in [0, 1)"
+        );
+        Self { probability, site }
+    }
+
+    /// Drops elements of a tensor of any shape.
+    pub fn forward<B: Backend, const D: usize>(
+        &self,
+        x: Tensor<B, D>,
+        rows: &Rows,
+    ) -> Tensor<B, D> {
+        let Some(noise) = rows.noise().filter(|_| self.probability > 0.0) else {
+            return x;
+        };
+        let shape = x.shape();
+        let mask = noise.mask(self.site as u64, self.probability, shape.num_elements());
+        let mask = Tensor::from_data(TensorData::new(mask, shape), &x.device());
+        x * mask
+    }
+}

@@ -1,0 +1,38 @@
+//! Layers shared by Rekindle's models, and the backend extension that they call.
+//!
+//! Hidden states are `[N, D]`: the tokens of all rows, one below the other. [`Rows`] describes where each
+//! row lies; only attention, positions and heads read it. Every other layer is a plain 2-D product.
+
+mod activation;
+mod attention;
+mod composed;
+mod dropout;
+mod embedding;
+mod init;
+mod linear;
+mod noise;
+mod norm;
+mod parameters;
+mod roles;
+mod rows;
+mod train_backend;
+mod weights;
+
+pub use activation::Activation;
+pub use attention::SelfAttention;
+pub use dropout::Dropout;
+pub use embedding::Embedding;
+pub use init::{initialize, lazy_parameter};
+pub use linear::Linear;
+pub use noise::Noise;
+pub use norm::LayerNorm;
+pub use parameters::{
+    NamedMapper, NamedVisitor, Parameter, ParameterPath, count, list, map_named, visit_named,
+};
+pub use roles::{Classifier, Depth, Input, Model, Tagger};
+pub use rows::Rows;
+pub use train_backend::{AdamWStep, TrainBackend};
+pub use weights::{
+    CheckpointNames, ExportedTensor, LoadReport, ReadError, ShapeMismatch, TensorSource,
+    WeightsError, export, load,
+};

@@ -1,0 +1,84 @@
+//! Counter-based random numbers for dropout.
+//!
+//! A mask is a pure function of (seed, step, site, element): resuming a run or recomputing a block
+//! needs no generator state, and every backend draws the same mask.
+
+/// Where in a run a forward pass stands; the key of its dropout masks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Noise {
+    /// The run's seed.
+    pub seed: u64,
+    /// The optimizer step.
+    pub step: u64,
+    /// The micro-batch within the step.
+    pub micro_batch: u64,
+}
+
+impl Noise {
+    /// One factor per element: `0` with the given probability, else `1 / (1 - probability)`.
+    pub(crate) fn mask(self, site: u64, probability: f64, elements: usize) -> Vec<f32> {
+        let key = [self.step, self.micro_batch, site]
+            .into_iter()
+            .fold(mix(self.seed), |key, part| mix(key ^ mix(part)));
+        let kept = (1.0 / (1.0 - probability)) as f32;
+        // Two 32-bit draws from each 64-bit one.
+        let threshold = (probability * f64::from(u32::MAX)) as u32;
+        let value = |draw: u32| if draw < threshold { 0.0 } else { kept };
+        let mut mask = Vec::with_capacity(elements + 1);
+        for pair in 0..elements.div_ceil(2) as u64 {
+            let draw = mix(key.wrapping_add(pair));
+            mask.push(value(draw as u32));
+            mask.push(value((draw >> 32) as u32));
+        }
+        mask.truncate(elements);
+        mask
+    }
+}
+
+/// The output function of `SplitMix64` (Steele, Lea and Flood, 2014), applied to a counter.
+pub(crate) fn mix(counter: u64) -> u64 {
+    let z = counter.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOISE: Noise = Noise {
+        seed: 42,
+        step: 3,
+        micro_batch: 0,
+    };
+
+    #[test]
+    fn a_mask_repeats_and_another_key_differs() {
+        let mask = NOISE.mask(1, 0.5, 64);
+        assert_eq!(mask, NOISE.mask(1, 0.5, 64));
+        assert_ne!(mask, NOISE.mask(2, 0.5, 64));
+        assert_ne!(mask, Noise { step: 4, ..NOISE }.mask(1, 0.5, 64));
+        assert_ne!(mask, Noise { seed: 43, ..NOISE }.mask(1, 0.5, 64));
+        assert_ne!(
+            mask,
+            Noise {
+                micro_batch: 1,
+                ..NOISE
+            }
+            .mask(1, 0.5, 64)
+        );
+    }
+
+    #[test]
+    fn a_mask_keeps_the_mean_and_drops_the_given_share() {
+        let mask = NOISE.mask(7, 0.1, 100_001);
+        assert_eq!(mask.len(), 100_001);
+        let mean = f64::from(mask.iter().sum::<f32>()) / mask.len() as f64;
+        let dropped =
+            mask.iter().filter(|&&factor| factor == 0.0).count() as f64 / mask.len() as f64;
+        // Four standard deviations of 100,001 draws.
+        assert!((mean - 1.0).abs() < 4.5e-3, "mean {mean}");
+        assert!((dropped - 0.1).abs() < 4e-3, "dropped {dropped}");
+    }
+}

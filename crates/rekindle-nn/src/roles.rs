@@ -1,0 +1,61 @@
+//! What a task needs of a model.
+
+use burn::module::Module;
+use burn::tensor::{Int, Tensor, backend::Backend};
+
+use crate::{ParameterPath, Rows, TrainBackend};
+
+/// The tokens of a batch, one per slot of its [`Rows`].
+#[derive(Clone, Debug)]
+pub struct Input<B: Backend> {
+    /// Token ids, `[N]`.
+    pub ids: Tensor<B, 1, Int>,
+    /// Segment of each token (0 or 1), `[N]`; models without segments ignore it.
+    pub type_ids: Tensor<B, 1, Int>,
+}
+
+impl<B: Backend> Input<B> {
+    /// Moves tokens to a device.
+    pub fn new(ids: &[u32], type_ids: &[u32], device: &B::Device) -> Self {
+        let tensor = |ids: &[u32]| {
+            let ids: Vec<i32> = ids.iter().map(|&id| id as i32).collect();
+            Tensor::from_data(ids.as_slice(), device)
+        };
+        Self {
+            ids: tensor(ids),
+            type_ids: tensor(type_ids),
+        }
+    }
+}
+
+/// How far from the input a parameter is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Depth {
+    /// Before the first block.
+    Embeddings,
+    /// In a block, counted from 0.
+    Block(usize),
+    /// After the last block: poolers, classifiers.
+    Head,
+}
+
+/// A stack of blocks under a head.
+pub trait Model<B: Backend>: Module<B> {
+    /// Number of blocks.
+    fn num_blocks(&self) -> usize;
+
+    /// Where in the stack a parameter stands.
+    fn depth(&self, path: &ParameterPath) -> Depth;
+}
+
+/// Gives each row scores: of classes, of labels, or one number.
+pub trait Classifier<B: TrainBackend>: Model<B> {
+    /// Logits, `[rows, labels]`.
+    fn classify(&self, input: Input<B>, rows: &Rows) -> Tensor<B, 2>;
+}
+
+/// Gives each token scores of tags.
+pub trait Tagger<B: TrainBackend>: Model<B> {
+    /// Logits, `[N, tags]`; those of padding mean nothing.
+    fn tag(&self, input: Input<B>, rows: &Rows) -> Tensor<B, 2>;
+}

@@ -1,0 +1,394 @@
+//! Between a module's parameters and the tensors of a checkpoint.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use burn::module::{Module, Param};
+use burn::tensor::{Tensor, TensorData, backend::Backend};
+
+use crate::init::{fresh_values, replace};
+use crate::parameters::{
+    NamedMapper, NamedVisitor, Parameter, ParameterPath, list, map_named, visit_named,
+};
+
+/// Why a tensor could not be read.
+pub type ReadError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The tensors of a checkpoint: their shapes, and a way to read them one by one.
+pub struct TensorSource<'a> {
+    shapes: BTreeMap<String, Vec<usize>>,
+    read: Box<ReadTensor<'a>>,
+}
+
+type ReadTensor<'a> = dyn Fn(&str) -> Result<Vec<f32>, ReadError> + 'a;
+
+impl<'a> TensorSource<'a> {
+    /// Tensors by name and shape; `read` gives the values of one, row by row.
+    pub fn new<E: Into<ReadError>>(
+        shapes: impl IntoIterator<Item = (String, Vec<usize>)>,
+        read: impl Fn(&str) -> Result<Vec<f32>, E> + 'a,
+    ) -> Self {
+        Self {
+            shapes: shapes.into_iter().collect(),
+            read: Box::new(move |name| read(name).map_err(Into::into)),
+        }
+    }
+}
+
+/// How an architecture calls its tensors.
+pub trait CheckpointNames {
+    /// The tensor that holds a parameter.
+    fn tensor_name(&self, path: &ParameterPath) -> String;
+
+    /// Today's name of a tensor: old spellings and a missing prefix are made good.
+    fn canonical(&self, tensor_name: &str) -> String;
+
+    /// Whether a parameter belongs to a head, which a checkpoint may lack or have in another shape.
+    fn is_head(&self, path: &ParameterPath) -> bool;
+
+    /// Whether the checkpoint holds the transpose: so do PyTorch's linear layers, `[outputs, inputs]`.
+    fn is_transposed(&self, path: &ParameterPath) -> bool {
+        path.layer == "Linear" && path.name.ends_with("weight")
+    }
+}
+
+/// A parameter on its way into a checkpoint; its values leave the device when they are asked for.
+pub struct ExportedTensor {
+    /// Name in the checkpoint.
+    pub name: String,
+    /// Shape in the checkpoint.
+    pub shape: Vec<usize>,
+    /// Gives the values, row by row.
+    pub values: Box<dyn FnOnce() -> Vec<f32>>,
+}
+
+/// What became of the tensors of a checkpoint and of the parameters of a model, by checkpoint names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LoadReport {
+    /// Read from the checkpoint.
+    pub loaded: Vec<String>,
+    /// Not in the checkpoint: made with the seed.
+    pub fresh: Vec<String>,
+    /// In the checkpoint in another shape, so made with the seed.
+    pub replaced: Vec<ShapeMismatch>,
+    /// In the checkpoint, and not in the model.
+    pub unused: Vec<String>,
+}
+
+/// A tensor whose shape is not the model's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShapeMismatch {
+    /// Name in the checkpoint.
+    pub name: String,
+    /// Shape that the model needs.
+    pub expected: Vec<usize>,
+    /// Shape in the checkpoint.
+    pub found: Vec<usize>,
+}
+
+impl fmt::Display for ShapeMismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "`{}`: expected {:?}, found {:?}",
+            self.name, self.expected, self.found
+        )
+    }
+}
+
+/// Why a checkpoint does not fit a model.
+#[derive(Debug, thiserror::Error)]
+pub enum WeightsError {
+    /// Tensors are missing or have another shape.
+    #[error(
+        "the checkpoint does not fit the model{}",
+        describe(missing, mismatched, unused)
+    )]
+    Misfit {
+        /// Names of missing tensors, each with the nearest one that is there and unused.
+        missing: Vec<(String, Option<String>)>,
+        /// Tensors of another shape.
+        mismatched: Vec<ShapeMismatch>,
+        /// Tensors that the model does not have.
+        unused: Vec<String>,
+    },
+    /// A tensor could not be read.
+    #[error("cannot read tensor `{name}`")]
+    Read {
+        /// Its name.
+        name: String,
+        /// The reason.
+        source: ReadError,
+    },
+}
+
+impl WeightsError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Misfit { .. } => Some(
+                "`config.json` and the weights must come from the same model; compare its sizes with the shapes above"
+                    .to_owned(),
+            ),
+            Self::Read { .. } => Some("download or copy the checkpoint again".to_owned()),
+        }
+    }
+}
+
+fn describe(
+    missing: &[(String, Option<String>)],
+    mismatched: &[ShapeMismatch],
+    unused: &[String],
+) -> String {
+    use fmt::Write;
+    let mut text = String::new();
+    for (name, nearest) in missing {
+        let nearest = nearest
+            .as_ref()
+            .map_or(String::new(), |name| format!(" (nearest: `{name}`)"));
+        let _ = write!(text, "\n  missing: `{name}`{nearest}");
+    }
+    for mismatch in mismatched {
+        let _ = write!(text, "\n  other shape: {mismatch}");
+    }
+    for name in unused {
+        let _ = write!(text, "\n  unused: `{name}`");
+    }
+    text
+}
+
+/// Fills a module from a checkpoint; what a head lacks is made from the seed.
+///
+/// All missing and misshapen tensors of the body are one error. A head is taken layer by layer: a layer
+/// that is absent, or whose shape differs, is made afresh; one that is there in part is an error.
+pub fn load<B: Backend, M: Module<B>>(
+    module: M,
+    source: &TensorSource,
+    names: &dyn CheckpointNames,
+    (seed, deviation): (u64, f64),
+) -> Result<(M, LoadReport), WeightsError> {
+    let plan = Plan::new(&list(&module), source, names)?;
+    let mut loader = Loader {
+        plan: &plan,
+        source,
+        names,
+        seed,
+        deviation,
+        failure: None,
+    };
+    let module = map_named(module, &mut loader);
+    match loader.failure {
+        None => Ok((module, plan.report)),
+        Some((name, source)) => Err(WeightsError::Read { name, source }),
+    }
+}
+
+/// Every parameter, under the names and in the layout of the checkpoint.
+pub fn export<B: Backend, M: Module<B>>(
+    module: &M,
+    names: &dyn CheckpointNames,
+) -> Vec<ExportedTensor> {
+    struct Export<'a> {
+        names: &'a dyn CheckpointNames,
+        tensors: Vec<ExportedTensor>,
+    }
+    impl<B: Backend> NamedVisitor<B> for Export<'_> {
+        fn visit<const D: usize>(&mut self, path: &ParameterPath, parameter: &Param<Tensor<B, D>>) {
+            let own_shape = parameter.lazy_shape().to_vec();
+            let is_transposed = self.names.is_transposed(path);
+            let mut shape = own_shape.clone();
+            if is_transposed {
+                shape.reverse();
+            }
+            let tensor = parameter.val();
+            let values = move || {
+                let data: Vec<f32> = tensor.into_data().iter::<f32>().collect();
+                if is_transposed {
+                    transpose(&data, &own_shape)
+                } else {
+                    data
+                }
+            };
+            let name = self.names.tensor_name(path);
+            self.tensors.push(ExportedTensor {
+                name,
+                shape,
+                values: Box::new(values),
+            });
+        }
+    }
+    let mut export = Export {
+        names,
+        tensors: Vec::new(),
+    };
+    visit_named(module, &mut export);
+    export.tensors
+}
+
+/// Which tensor fills which parameter.
+struct Plan {
+    /// Tensor of each parameter that is read, by the parameter's name.
+    tensors: BTreeMap<String, String>,
+    report: LoadReport,
+}
+
+impl Plan {
+    fn new(
+        parameters: &[Parameter],
+        source: &TensorSource,
+        names: &dyn CheckpointNames,
+    ) -> Result<Self, WeightsError> {
+        let mut available: BTreeMap<String, String> = source
+            .shapes
+            .keys()
+            .map(|name| (names.canonical(name), name.clone()))
+            .collect();
+        let fresh_layers = fresh_layers(parameters, &available, source, names);
+        let mut plan = Self {
+            tensors: BTreeMap::new(),
+            report: LoadReport::default(),
+        };
+        let (mut missing, mut mismatched) = (Vec::new(), Vec::new());
+        for Parameter { path, shape, .. } in parameters {
+            let name = names.tensor_name(path);
+            let mismatch = |found: &String| mismatch(path, shape, found, source, names);
+            match available.remove(&name) {
+                Some(found) if fresh_layers.contains(layer_of(&path.name)) => {
+                    plan.report.replaced.extend(mismatch(&found));
+                    plan.report.fresh.push(name);
+                }
+                Some(found) => {
+                    mismatched.extend(mismatch(&found));
+                    plan.tensors.insert(path.name.clone(), found);
+                    plan.report.loaded.push(name);
+                }
+                None if fresh_layers.contains(layer_of(&path.name)) => plan.report.fresh.push(name),
+                None => missing.push(name),
+            }
+        }
+        plan.report.unused = available.into_values().collect();
+        if missing.is_empty() && mismatched.is_empty() {
+            return Ok(plan);
+        }
+        let unused = plan.report.unused;
+        let missing = missing
+            .into_iter()
+            .map(|name| {
+                let nearest = nearest(&name, &unused);
+                (name, nearest)
+            })
+            .collect();
+        Err(WeightsError::Misfit {
+            missing,
+            mismatched,
+            unused,
+        })
+    }
+}
+
+/// The layers of the head that the checkpoint lacks altogether, or has in another shape.
+fn fresh_layers(
+    parameters: &[Parameter],
+    available: &BTreeMap<String, String>,
+    source: &TensorSource,
+    names: &dyn CheckpointNames,
+) -> BTreeSet<String> {
+    let head = || {
+        parameters
+            .iter()
+            .filter(|parameter| names.is_head(&parameter.path))
+    };
+    let found = |parameter: &Parameter| available.get(&names.tensor_name(&parameter.path));
+    let layer = |parameter: &Parameter| layer_of(&parameter.path.name).to_owned();
+    let present: BTreeSet<String> = head()
+        .filter(|parameter| found(parameter).is_some())
+        .map(layer)
+        .collect();
+    let misshapen = head().filter(|parameter| {
+        found(parameter).is_some_and(|name| {
+            mismatch(&parameter.path, &parameter.shape, name, source, names).is_some()
+        })
+    });
+    let absent = head().map(layer).filter(|layer| !present.contains(layer));
+    misshapen.map(layer).chain(absent).collect()
+}
+
+fn layer_of(name: &str) -> &str {
+    name.rsplit_once('.').map_or("", |(layer, _)| layer)
+}
+
+fn mismatch(
+    path: &ParameterPath,
+    shape: &[usize],
+    tensor: &str,
+    source: &TensorSource,
+    names: &dyn CheckpointNames,
+) -> Option<ShapeMismatch> {
+    let mut expected = shape.to_vec();
+    if names.is_transposed(path) {
+        expected.reverse();
+    }
+    let found = source.shapes.get(tensor).cloned().unwrap_or_default();
+    (found != expected).then(|| ShapeMismatch {
+        name: names.tensor_name(path),
+        expected,
+        found,
+    })
+}
+
+fn nearest(name: &str, candidates: &[String]) -> Option<String> {
+    let similarity = |candidate: &String| strsim::normalized_levenshtein(name, candidate);
+    candidates
+        .iter()
+        .filter(|candidate| similarity(candidate) > 0.7)
+        .max_by(|a, b| similarity(a).total_cmp(&similarity(b)))
+        .cloned()
+}
+
+struct Loader<'a> {
+    plan: &'a Plan,
+    source: &'a TensorSource<'a>,
+    names: &'a dyn CheckpointNames,
+    seed: u64,
+    deviation: f64,
+    failure: Option<(String, ReadError)>,
+}
+
+impl<B: Backend> NamedMapper<B> for Loader<'_> {
+    fn map<const D: usize>(
+        &mut self,
+        path: &ParameterPath,
+        parameter: Param<Tensor<B, D>>,
+    ) -> Param<Tensor<B, D>> {
+        let shape = parameter.lazy_shape();
+        let values = match self.plan.tensors.get(&path.name) {
+            None => fresh_values(path, shape.num_elements(), self.seed, self.deviation),
+            Some(name) => match (self.source.read)(name) {
+                Ok(values) if self.names.is_transposed(path) => {
+                    let reversed: Vec<usize> = shape.iter().rev().copied().collect();
+                    Some(transpose(&values, &reversed))
+                }
+                Ok(values) => Some(values),
+                Err(error) => {
+                    self.failure.get_or_insert((name.clone(), error));
+                    return parameter;
+                }
+            },
+        };
+        match values {
+            Some(values) => replace(parameter, TensorData::new(values, shape)),
+            // Forces the lazy constant, so that clones share one value.
+            None => parameter.map(|tensor| tensor),
+        }
+    }
+}
+
+/// The transpose of a matrix of the given shape.
+fn transpose(data: &[f32], shape: &[usize]) -> Vec<f32> {
+    let (rows, columns) = (shape[0], shape[1]);
+    let mut transposed = Vec::with_capacity(data.len());
+    for column in 0..columns {
+        transposed.extend((0..rows).map(|row| data[row * columns + column]));
+    }
+    transposed
+}

@@ -1,0 +1,1 @@
+//! Tolerances, tiny models and the laws that every model obeys.

@@ -1,0 +1,85 @@
+//! Logits and scores of rows, without training.
+
+use rekindle_nn::{Model, TrainBackend};
+
+use crate::batch::{Batch, Layout, Row};
+use crate::objective::Objective;
+use crate::scores::Scores;
+use crate::task::Task;
+
+/// The result of scoring rows.
+#[derive(Clone, Debug)]
+pub struct Evaluated {
+    /// Mean loss over all targets.
+    pub loss: f64,
+    /// The task's numbers.
+    pub scores: Scores,
+    /// All outputs of each row, in the order of the rows.
+    pub logits: Vec<Vec<f32>>,
+}
+
+/// How rows are run through a model.
+#[derive(Clone, Copy, Debug)]
+pub struct Runner<'a, T> {
+    /// The task.
+    pub task: &'a T,
+    /// Its loss and numbers.
+    pub objective: &'a Objective,
+    /// How rows lie in memory.
+    pub layout: Layout,
+    /// Rows of a forward pass.
+    pub batch_size: usize,
+}
+
+impl<T> Runner<'_, T> {
+    /// All outputs of each row, in the order of the rows.
+    ///
+    /// Rows of similar length are run together, so that little is padded.
+    pub fn logits<B, M>(&self, model: &M, rows: &[Row], device: &B::Device) -> Vec<Vec<f32>>
+    where
+        B: TrainBackend,
+        M: Model<B>,
+        T: Task<B, M>,
+    {
+        let mut order: Vec<usize> = (0..rows.len()).collect();
+        order.sort_by_key(|&index| std::cmp::Reverse(rows[index].ids.len()));
+        let mut outputs = vec![Vec::new(); rows.len()];
+        for indices in order.chunks(self.batch_size) {
+            let batch: Vec<&Row> = indices.iter().map(|&index| &rows[index]).collect();
+            let logits = self
+                .task
+                .logits(model, Batch::new(&batch, self.layout, device));
+            let logits: Vec<f32> = logits.into_data().iter::<f32>().collect();
+            let mut rest = logits.as_slice();
+            for (&index, row) in indices.iter().zip(&batch) {
+                let (own, others) =
+                    rest.split_at(row.target.num_outputs() * self.objective.num_outputs());
+                outputs[index] = own.to_vec();
+                rest = others;
+            }
+        }
+        outputs
+    }
+
+    /// Loss and numbers of rows; both are the same for every batch size.
+    pub fn evaluate<B, M>(&self, model: &M, rows: &[Row], device: &B::Device) -> Evaluated
+    where
+        B: TrainBackend,
+        M: Model<B>,
+        T: Task<B, M>,
+    {
+        let logits = self.logits(model, rows, device);
+        let (mut loss, mut weight) = (0.0, 0.0);
+        for (logits, row) in logits.iter().zip(rows) {
+            loss += self.objective.row_loss(logits, &row.target);
+            weight += self.objective.weight(&row.target);
+        }
+        let targets: Vec<_> = rows.iter().map(|row| &row.target).collect();
+        let scores = self.objective.scores(&logits, &targets);
+        Evaluated {
+            loss: loss / weight,
+            scores,
+            logits,
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! What a run tells while it goes on. Sinks live in `rekindle-dashboard`.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// Receives the events of a run.
+pub trait Events {
+    /// Takes one event.
+    fn emit(&mut self, event: Event);
+}
+
+impl<F: FnMut(Event)> Events for F {
+    fn emit(&mut self, event: Event) {
+        self(event);
+    }
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// The run begins.
+    Start(Start),
+    /// The base's weights were loaded.
+    Load(Load),
+    /// An optimizer step was taken.
+    Step(Step),
+    /// The validation rows were scored.
+    Evaluation(Evaluation),
+    /// An epoch ended.
+    Epoch(Evaluation),
+    /// Something that the user should know.
+    Warning {
+        /// What.
+        message: String,
+    },
+    /// The run ended.
+    Finish(Finish),
+}
+
+/// The plan of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Start {
+    /// Name of the run.
+    pub run: String,
+    /// Task.
+    pub task: String,
+    /// Model that it starts from.
+    pub model: String,
+    /// Backend and device.
+    pub backend: String,
+    /// Optimizer steps planned.
+    pub steps: usize,
+    /// Epochs planned.
+    pub epochs: usize,
+    /// Training rows.
+    pub train_rows: usize,
+    /// Validation rows.
+    pub valid_rows: usize,
+    /// Parameters that are trained.
+    pub trainable_parameters: usize,
+    /// All parameters.
+    pub parameters: usize,
+    /// Bytes of weights, gradients and optimizer state; activations come on top.
+    pub state_bytes: usize,
+}
+
+/// What became of the tensors of the base.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Load {
+    /// Read from the checkpoint.
+    pub loaded: Vec<String>,
+    /// Drawn from the seed.
+    pub fresh: Vec<String>,
+    /// Those of the fresh ones that the checkpoint has in another shape.
+    pub replaced: Vec<String>,
+    /// In the checkpoint, and not in the model.
+    pub unused: Vec<String>,
+}
+
+/// One optimizer step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// Number of the step, from 1.
+    pub step: usize,
+    /// Epochs done after this step, with a fraction.
+    pub epoch: f64,
+    /// Mean loss over the step's targets.
+    pub loss: f64,
+    /// Share of the step's classes that were right; absent for tasks without classes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accuracy: Option<f64>,
+    /// Learning rate of the step, of the head where rates differ.
+    pub learning_rate: f64,
+    /// Global norm of the gradient before clipping.
+    pub grad_norm: f64,
+    /// Tokens read in the step, padding not counted.
+    pub tokens: usize,
+    /// Rows read in the step.
+    pub examples: usize,
+    /// Seconds that the step took.
+    pub seconds: f64,
+    /// Tokens in a second of this step.
+    pub tokens_per_second: f64,
+    /// Resident memory of the process; absent where the system does not tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
+}
+
+/// Losses and metrics at a step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// Step after which it was made.
+    pub step: usize,
+    /// Epochs done, with a fraction.
+    pub epoch: f64,
+    /// Mean training loss: since the last evaluation, or of the epoch.
+    pub train_loss: f64,
+    /// Mean validation loss; absent without validation rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub valid_loss: Option<f64>,
+    /// The task's numbers.
+    pub metrics: Map<String, Value>,
+    /// Tables behind the numbers.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub details: Map<String, Value>,
+    /// Whether these are the best weights so far.
+    pub is_best: bool,
+    /// Seconds that the epoch's steps, or the evaluation, took.
+    pub seconds: f64,
+    /// Training tokens in a second, the first step of the run left out.
+    pub tokens_per_second: f64,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Finish {
+    /// Steps taken.
+    pub steps: usize,
+    /// Whether the run was stopped before its last step.
+    pub is_interrupted: bool,
+    /// Step whose weights are kept.
+    pub best_step: usize,
+    /// Name of the number that chose them; absent where the last weights are kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metric: Option<String>,
+    /// Its value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub best: Option<f64>,
+    /// Seconds from the first step to the end.
+    pub seconds: f64,
+    /// Seconds of the first step, which compiles kernels on a GPU.
+    pub first_step_seconds: f64,
+    /// Training tokens in a second, the first step left out.
+    pub tokens_per_second: f64,
+}

@@ -1,0 +1,18 @@
+//! Recipe, training loop, losses, optimizer, schedules, metrics and events.
+//!
+//! [`run`](run::run) is the loop. It knows tasks and models by what they can do, and nothing of files:
+//! events go to a sink, weights to a hook.
+
+pub mod batch;
+pub mod error;
+pub mod evaluate;
+pub mod events;
+pub mod method;
+pub mod metrics;
+pub mod objective;
+pub mod optimizer;
+pub mod recipe;
+pub mod run;
+pub mod schedule;
+pub mod scores;
+pub mod task;

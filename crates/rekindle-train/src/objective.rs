@@ -1,0 +1,261 @@
+//! What a task's logits are trained towards, and how they are scored.
+
+use burn::tensor::{Tensor, TensorData, activation, backend::Backend};
+use rekindle_data::{LabelSet, TaskKind};
+use rekindle_nn::TrainBackend;
+
+use crate::metrics::{classification, entities, multi_label, regression};
+use crate::scores::Scores;
+
+/// What a row is trained towards.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Target {
+    /// A class of the row.
+    Class(usize),
+    /// For each label, whether the row has it.
+    Labels(Vec<bool>),
+    /// A number.
+    Number(f64),
+    /// A class for each word.
+    Tags(Vec<TagTarget>),
+}
+
+/// What a word is trained towards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TagTarget {
+    /// The word's class.
+    pub class: usize,
+    /// Position in the row of the word's first token; `None` if truncation or the tokenizer lost it.
+    pub token: Option<usize>,
+}
+
+impl Target {
+    /// Rows of logits that belong to this target.
+    pub fn num_outputs(&self) -> usize {
+        match self {
+            Self::Class(_) | Self::Labels(_) | Self::Number(_) => 1,
+            Self::Tags(tags) => tags.iter().filter(|tag| tag.token.is_some()).count(),
+        }
+    }
+
+    /// Classes of its outputs; empty where the target is not a class.
+    fn classes(&self) -> Vec<usize> {
+        match self {
+            Self::Class(class) => vec![*class],
+            Self::Tags(tags) => tags
+                .iter()
+                .filter(|tag| tag.token.is_some())
+                .map(|tag| tag.class)
+                .collect(),
+            Self::Labels(_) | Self::Number(_) => Vec::new(),
+        }
+    }
+}
+
+/// The loss and the metrics of a task.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Objective {
+    task: TaskKind,
+    labels: LabelSet,
+}
+
+impl Objective {
+    /// The objective of a task whose outputs carry these labels; a regression has none.
+    pub fn new(task: TaskKind, labels: LabelSet) -> Self {
+        Self { task, labels }
+    }
+
+    /// The task.
+    pub fn task(&self) -> TaskKind {
+        self.task
+    }
+
+    /// Names of the outputs.
+    pub fn labels(&self) -> &LabelSet {
+        &self.labels
+    }
+
+    /// Width of the logits.
+    pub fn num_outputs(&self) -> usize {
+        if self.task == TaskKind::Regress {
+            1
+        } else {
+            self.labels.len()
+        }
+    }
+
+    /// How much a target counts in a mean of losses: transformers' means are over examples, over
+    /// examples times labels, or over the words that have a tag.
+    pub fn weight(&self, target: &Target) -> f64 {
+        match target {
+            Target::Labels(labels) => labels.len() as f64,
+            other => other.num_outputs() as f64,
+        }
+    }
+
+    /// Sum of the losses of a batch, in nats (squared units for a regression).
+    ///
+    /// # Shapes
+    /// - logits: `[outputs, labels]`, the outputs of all targets in order
+    /// - output: `[1]`
+    pub fn loss_sum<B: TrainBackend>(
+        &self,
+        logits: Tensor<B, 2>,
+        targets: &[&Target],
+    ) -> Tensor<B, 1> {
+        let device = logits.device();
+        match self.task {
+            TaskKind::Classify | TaskKind::Tag => {
+                let classes: Vec<i32> = targets
+                    .iter()
+                    .flat_map(|target| target.classes())
+                    .map(|class| class as i32)
+                    .collect();
+                B::cross_entropy_sum(logits, Tensor::from_data(classes.as_slice(), &device))
+            }
+            TaskKind::MultiLabel | TaskKind::Regress => {
+                let values: Vec<f32> = targets.iter().flat_map(|target| values(target)).collect();
+                let values = Tensor::from_data(TensorData::new(values, logits.dims()), &device);
+                if self.task == TaskKind::Regress {
+                    let error = logits - values;
+                    (error.clone() * error).sum()
+                } else {
+                    binary_cross_entropy(logits, values)
+                }
+            }
+        }
+    }
+
+    /// The loss of one target, summed over its outputs; in f64, so that it does not depend on the batch.
+    pub fn row_loss(&self, logits: &[f32], target: &Target) -> f64 {
+        match target {
+            Target::Number(number) => (f64::from(logits[0]) - number).powi(2),
+            Target::Labels(labels) => {
+                let losses = logits.iter().zip(labels).map(|(&logit, &is_set)| {
+                    let x = f64::from(logit);
+                    x.max(0.0) - if is_set { x } else { 0.0 } + (-x.abs()).exp().ln_1p()
+                });
+                losses.sum()
+            }
+            Target::Class(_) | Target::Tags(_) => {
+                let rows = logits.chunks(self.num_outputs()).zip(target.classes());
+                rows.map(|(logits, class)| {
+                    let peak = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                    let sum: f64 = logits.iter().map(|&x| f64::from(x - peak).exp()).sum();
+                    f64::from(peak - logits[class]) + sum.ln()
+                })
+                .sum()
+            }
+        }
+    }
+
+    /// Correct outputs of a target whose outputs are classes; `None` elsewhere.
+    pub fn correct(&self, logits: &[f32], target: &Target) -> Option<usize> {
+        let classes = match target {
+            Target::Class(_) | Target::Tags(_) => target.classes(),
+            Target::Labels(_) | Target::Number(_) => return None,
+        };
+        let rows = logits.chunks(self.num_outputs()).zip(classes);
+        Some(
+            rows.filter(|(logits, class)| argmax(logits) == *class)
+                .count(),
+        )
+    }
+
+    /// The metrics of predictions; `logits` holds all outputs of each row.
+    pub fn scores(&self, logits: &[Vec<f32>], targets: &[&Target]) -> Scores {
+        match self.task {
+            TaskKind::Classify => {
+                let expected: Vec<usize> =
+                    targets.iter().flat_map(|target| target.classes()).collect();
+                let predicted: Vec<usize> = logits.iter().map(|row| argmax(row)).collect();
+                let report = classification(&expected, &predicted, self.labels.len());
+                Scores::of_classes(&report, &self.labels)
+            }
+            TaskKind::MultiLabel => {
+                let expected: Vec<Vec<bool>> = targets
+                    .iter()
+                    .map(|target| values(target).iter().map(|&value| value > 0.5).collect())
+                    .collect();
+                let predicted: Vec<Vec<bool>> = logits.iter().map(|row| is_set(row)).collect();
+                Scores::of_labels(&multi_label(&expected, &predicted), &self.labels)
+            }
+            TaskKind::Regress => {
+                let expected: Vec<f64> = targets.iter().map(|target| number(target)).collect();
+                let predicted: Vec<f64> = logits.iter().map(|row| f64::from(row[0])).collect();
+                Scores::of_numbers(&regression(&expected, &predicted))
+            }
+            TaskKind::Tag => {
+                let expected: Vec<Vec<&str>> = targets
+                    .iter()
+                    .map(|target| self.expected_tags(target))
+                    .collect();
+                let predicted: Vec<Vec<&str>> = logits
+                    .iter()
+                    .zip(targets)
+                    .map(|(row, target)| self.predicted_tags(row, target))
+                    .collect();
+                Scores::of_entities(&entities(&expected, &predicted))
+            }
+        }
+    }
+
+    fn expected_tags(&self, target: &Target) -> Vec<&str> {
+        match target {
+            Target::Tags(tags) => tags.iter().map(|tag| self.labels.name(tag.class)).collect(),
+            Target::Class(_) | Target::Labels(_) | Target::Number(_) => Vec::new(),
+        }
+    }
+
+    /// The tag of each word; a word that was lost has the tag `O`.
+    pub fn predicted_tags(&self, logits: &[f32], target: &Target) -> Vec<&str> {
+        let mut predicted = logits.chunks(self.num_outputs()).map(argmax);
+        match target {
+            Target::Tags(tags) => tags
+                .iter()
+                .map(|tag| tag.token.and_then(|_| predicted.next()))
+                .map(|class| class.map_or("O", |class| self.labels.name(class)))
+                .collect(),
+            Target::Class(_) | Target::Labels(_) | Target::Number(_) => Vec::new(),
+        }
+    }
+}
+
+/// The labels whose probability is above one half.
+pub fn is_set(logits: &[f32]) -> Vec<bool> {
+    logits.iter().map(|&logit| logit > 0.0).collect()
+}
+
+/// Index of the highest logit, the first of equal ones.
+pub fn argmax(logits: &[f32]) -> usize {
+    let mut best = 0;
+    for (index, &logit) in logits.iter().enumerate() {
+        if logit > logits[best] {
+            best = index;
+        }
+    }
+    best
+}
+
+fn values(target: &Target) -> Vec<f32> {
+    match target {
+        Target::Labels(labels) => labels
+            .iter()
+            .map(|&is_set| f32::from(u8::from(is_set)))
+            .collect(),
+        other => vec![number(other) as f32],
+    }
+}
+
+fn number(target: &Target) -> f64 {
+    match target {
+        Target::Number(number) => *number,
+        Target::Class(_) | Target::Labels(_) | Target::Tags(_) => f64::NAN,
+    }
+}
+
+/// `max(x, 0) - x y + log(1 + e^-|x|)`, summed: torch's `binary_cross_entropy_with_logits`.
+fn binary_cross_entropy<B: Backend>(x: Tensor<B, 2>, y: Tensor<B, 2>) -> Tensor<B, 1> {
+    let softplus = (x.clone().abs().neg().exp() + 1.0).log();
+    (activation::relu(x.clone()) - x * y + softplus).sum()
+}

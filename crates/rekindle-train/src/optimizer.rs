@@ -1,0 +1,221 @@
+//! `AdamW` over a module's trainable parameters, and the gradients it takes.
+
+use std::collections::HashMap;
+
+use burn::module::{AutodiffModule, Param};
+use burn::tensor::{Tensor, TensorData, backend::AutodiffBackend};
+use rekindle_nn::{
+    AdamWStep, NamedMapper, NamedVisitor, ParameterPath, TrainBackend, map_named, visit_named,
+};
+
+use crate::task::{Inner, TrainableBackend};
+
+/// torch adds this to the norm when it clips.
+const CLIP_EPSILON: f64 = 1e-6;
+
+/// Gradients by parameter name, flattened; summed over the micro-batches of a step.
+#[derive(Debug)]
+pub struct Gradients<B: TrainableBackend> {
+    by_name: HashMap<String, Tensor<Inner<B>, 1>>,
+}
+
+impl<B: TrainableBackend> Default for Gradients<B> {
+    fn default() -> Self {
+        Self {
+            by_name: HashMap::new(),
+        }
+    }
+}
+
+impl<B: TrainableBackend> Gradients<B> {
+    /// Adds the gradients of one backward pass; returns the trainable parameters that have none.
+    pub fn add<M: AutodiffModule<B>>(
+        &mut self,
+        model: &M,
+        mut gradients: B::Gradients,
+    ) -> Vec<String> {
+        let mut collect = Collect {
+            sums: &mut self.by_name,
+            gradients: &mut gradients,
+            missing: Vec::new(),
+        };
+        visit_named::<B, M>(model, &mut collect);
+        collect.missing
+    }
+
+    /// L2 norm over all gradients together.
+    pub fn norm(&self) -> f64 {
+        // Summed by rows first: a plain sum of a large tensor has no fixed order on some backends.
+        let squares: Vec<Tensor<Inner<B>, 1>> = self
+            .by_name
+            .values()
+            .map(|gradient| rows(gradient.clone() * gradient.clone()).sum_dim(1).sum())
+            .collect();
+        if squares.is_empty() {
+            return 0.0;
+        }
+        let mut squares: Vec<f64> = Tensor::cat(squares, 0).into_data().iter::<f64>().collect();
+        // The order of a hash map is not the same from run to run; that of the values is.
+        squares.sort_by(f64::total_cmp);
+        squares.into_iter().sum::<f64>().sqrt()
+    }
+
+    /// Gradient of a parameter, flattened.
+    pub fn get(&self, name: &str) -> Option<&Tensor<Inner<B>, 1>> {
+        self.by_name.get(name)
+    }
+}
+
+/// A vector as a matrix of rows short enough to be summed in order.
+fn rows<B: burn::tensor::backend::Backend>(x: Tensor<B, 1>) -> Tensor<B, 2> {
+    const WIDEST: usize = 1024;
+    let [length] = x.dims();
+    let width = (1..=WIDEST.min(length))
+        .rev()
+        .find(|width| length.is_multiple_of(*width));
+    let width = width.unwrap_or(1);
+    x.reshape([length / width, width])
+}
+
+/// Factor that brings a gradient of this norm down to `max_norm`; 1 if there is no bound.
+pub fn clip_factor(norm: f64, max_norm: f64) -> f64 {
+    if max_norm == 0.0 {
+        1.0
+    } else {
+        (max_norm / (norm + CLIP_EPSILON)).min(1.0)
+    }
+}
+
+struct Collect<'a, B: TrainableBackend> {
+    sums: &'a mut HashMap<String, Tensor<Inner<B>, 1>>,
+    gradients: &'a mut B::Gradients,
+    missing: Vec<String>,
+}
+
+impl<B: TrainableBackend> NamedVisitor<B> for Collect<'_, B> {
+    fn visit<const D: usize>(&mut self, path: &ParameterPath, parameter: &Param<Tensor<B, D>>) {
+        let tensor = parameter.val();
+        if !tensor.is_require_grad() {
+            return;
+        }
+        let Some(gradient) = tensor.grad_remove(self.gradients) else {
+            self.missing.push(path.name.clone());
+            return;
+        };
+        let gradient = gradient.flatten::<1>(0, D - 1);
+        let sum = match self.sums.remove(&path.name) {
+            Some(sum) => sum + gradient,
+            None => gradient,
+        };
+        self.sums.insert(path.name.clone(), sum);
+    }
+}
+
+/// `AdamW` with torch's defaults: β 0.9 and 0.999, ε 1e-8.
+#[derive(Debug)]
+pub struct AdamW<B: TrainBackend> {
+    weight_decay: f64,
+    moments: HashMap<String, [Tensor<B, 1>; 2]>,
+    count: u64,
+}
+
+impl<B: TrainBackend> AdamW<B> {
+    /// An optimizer without state: moments appear with the first gradient of a parameter.
+    pub fn new(weight_decay: f64) -> Self {
+        Self {
+            weight_decay,
+            moments: HashMap::new(),
+            count: 0,
+        }
+    }
+
+    /// Moves each parameter that has a gradient.
+    ///
+    /// `learning_rate` gives the rate of a parameter, `gradient_scale` is the factor from clipping.
+    #[must_use]
+    pub fn step<A, M>(
+        &mut self,
+        model: M,
+        gradients: Gradients<A>,
+        gradient_scale: f64,
+        learning_rate: &dyn Fn(&ParameterPath) -> f64,
+    ) -> M
+    where
+        A: TrainableBackend + AutodiffBackend<InnerBackend = B>,
+        M: AutodiffModule<A>,
+    {
+        self.count += 1;
+        let mut update = Update {
+            optimizer: self,
+            gradients,
+            gradient_scale,
+            learning_rate,
+        };
+        map_named::<A, M>(model, &mut update)
+    }
+
+    /// Parameters that have state.
+    pub fn num_states(&self) -> usize {
+        self.moments.len()
+    }
+}
+
+struct Update<'a, A: TrainableBackend> {
+    optimizer: &'a mut AdamW<Inner<A>>,
+    gradients: Gradients<A>,
+    gradient_scale: f64,
+    learning_rate: &'a dyn Fn(&ParameterPath) -> f64,
+}
+
+impl<A: TrainableBackend> NamedMapper<A> for Update<'_, A> {
+    fn map<const D: usize>(
+        &mut self,
+        path: &ParameterPath,
+        parameter: Param<Tensor<A, D>>,
+    ) -> Param<Tensor<A, D>> {
+        let Some(gradient) = self.gradients.by_name.remove(&path.name) else {
+            return parameter;
+        };
+        let id = parameter.id;
+        let tensor = parameter.into_value().inner();
+        let (shape, device) = (tensor.dims(), tensor.device());
+        let tensor = tensor.flatten::<1>(0, D - 1);
+        let zeros = || Tensor::zeros([tensor.dims()[0]], &device);
+        let [moment1, moment2] = self
+            .optimizer
+            .moments
+            .remove(&path.name)
+            .unwrap_or_else(|| [zeros(), zeros()]);
+        let step = AdamWStep {
+            learning_rate: (self.learning_rate)(path),
+            weight_decay: if is_decayed(path) {
+                self.optimizer.weight_decay
+            } else {
+                0.0
+            },
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon: 1e-8,
+            gradient_scale: self.gradient_scale,
+            count: self.optimizer.count,
+        };
+        let [tensor, moment1, moment2] =
+            Inner::<A>::adamw_update([tensor, moment1, moment2], gradient, &step);
+        self.optimizer
+            .moments
+            .insert(path.name.clone(), [moment1, moment2]);
+        let tensor = Tensor::from_inner(tensor.reshape(shape));
+        Param::initialized(id, tensor.require_grad())
+    }
+}
+
+/// Whether weight decay applies: not to biases and norms, as in transformers' `Trainer`.
+fn is_decayed(path: &ParameterPath) -> bool {
+    !path.name.ends_with("bias") && !path.layer.ends_with("Norm")
+}
+
+/// Values of a gradient or parameter on the host.
+pub fn to_host<B: burn::tensor::backend::Backend>(tensor: Tensor<B, 1>) -> Vec<f32> {
+    let data: TensorData = tensor.into_data();
+    data.iter::<f32>().collect()
+}

@@ -1,0 +1,265 @@
+//! The recipe: everything that decides what a run does, as one checked, serializable value.
+//!
+//! A recipe is TOML. Command-line flags are merged into the same table before it is read, so that there
+//! is one set of names, one check, and one record of what ran.
+
+mod keys;
+mod parse;
+mod ranges;
+
+use std::path::PathBuf;
+
+use rekindle_data::{Batching, TaskKind, Truncation};
+use serde::{Deserialize, Serialize};
+
+pub use parse::{RecipeError, set};
+
+/// What to train, on what, and how.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Recipe {
+    /// The model to start from.
+    pub model: ModelRecipe,
+    /// Which weights move.
+    pub method: MethodRecipe,
+    /// The data and how it is cut into batches.
+    pub data: DataRecipe,
+    /// The loop.
+    pub train: TrainRecipe,
+    /// Which weights are kept.
+    pub checkpoint: CheckpointRecipe,
+    /// Where it runs and writes.
+    pub run: RunRecipe,
+}
+
+/// `[model]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ModelRecipe {
+    /// Hub id or folder.
+    pub base: String,
+    /// The task; inferred from the data if omitted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task: Option<TaskKind>,
+    /// Rate of every dropout; the checkpoint's own if omitted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dropout: Option<f64>,
+}
+
+/// `[method]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MethodRecipe {
+    /// The method.
+    pub kind: MethodKind,
+    /// `last-layers`: how many blocks below the head are trained.
+    pub layers: usize,
+    /// Learning rate of a block, as a fraction of the rate of the block above it.
+    pub layer_decay: f64,
+}
+
+/// Which weights a run trains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MethodKind {
+    /// All.
+    Full,
+    /// What follows the last block.
+    Head,
+    /// The head and the blocks nearest to it.
+    LastLayers,
+}
+
+/// `[data]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DataRecipe {
+    /// Training files; the bundled reviews if empty.
+    pub train: Vec<PathBuf>,
+    /// Validation file; without it, a part of the training rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub valid: Option<PathBuf>,
+    /// The part of the training rows that is kept for validation; 0: no evaluation.
+    pub valid_fraction: f64,
+    /// Longest row in tokens; 256 or what the model can take if omitted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_length: Option<usize>,
+    /// What happens to longer rows.
+    pub truncation: Truncation,
+    /// How rows are put into batches.
+    pub batching: Batching,
+}
+
+/// `[train]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainRecipe {
+    /// Passes over the training rows.
+    pub epochs: usize,
+    /// Optimizer steps; 0: as many as the epochs take.
+    pub max_steps: usize,
+    /// Rows of a forward pass.
+    pub batch_size: usize,
+    /// Forward passes of an optimizer step.
+    pub accumulate: usize,
+    /// Highest learning rate; the method's default if omitted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub learning_rate: Option<f64>,
+    /// Factor on the method's default learning rate.
+    pub learning_rate_multiplier: f64,
+    /// How the learning rate moves.
+    pub schedule: ScheduleKind,
+    /// Steps of rising learning rate: below 1 a fraction of all steps, else a number of them.
+    pub warmup: f64,
+    /// Decoupled weight decay, not on biases and norms.
+    pub weight_decay: f64,
+    /// Largest global norm of the gradient; 0: no clipping.
+    pub max_grad_norm: f64,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// When to evaluate.
+    pub evaluate_every: Every,
+    /// Steps between logged steps.
+    pub log_every: usize,
+}
+
+/// Shape of the learning rate after warm-up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ScheduleKind {
+    /// Falls to zero in a straight line.
+    Linear,
+    /// Falls to zero along half a cosine.
+    Cosine,
+    /// Stays.
+    Constant,
+    /// Warm-up, stable, decay: stays, and falls to zero over the last fifth of the steps.
+    Wsd,
+}
+
+/// An interval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Every {
+    /// After so many steps.
+    Steps(usize),
+    /// After each epoch.
+    Epoch(EpochWord),
+}
+
+/// The word `"epoch"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EpochWord {
+    /// `"epoch"`.
+    Epoch,
+}
+
+/// `[checkpoint]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CheckpointRecipe {
+    /// Whether the best weights are kept in place of the last ones.
+    pub keep_best: bool,
+    /// What makes weights the best: a metric of the task, `loss`, or `auto`.
+    pub metric: String,
+}
+
+/// `[run]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RunRecipe {
+    /// Folder of the run; `{date}`, `{model}` and `{task}` are filled in.
+    pub output: String,
+    /// Backend, or `auto`.
+    pub backend: String,
+}
+
+impl Default for ModelRecipe {
+    fn default() -> Self {
+        Self {
+            base: "sentence-transformers/all-MiniLM-L6-v2".to_owned(),
+            task: None,
+            dropout: None,
+        }
+    }
+}
+
+impl Default for MethodRecipe {
+    fn default() -> Self {
+        Self {
+            kind: MethodKind::Full,
+            layers: 2,
+            layer_decay: 1.0,
+        }
+    }
+}
+
+impl Default for DataRecipe {
+    fn default() -> Self {
+        Self {
+            train: Vec::new(),
+            valid: None,
+            valid_fraction: 0.1,
+            max_length: None,
+            truncation: Truncation::Right,
+            batching: Batching::Bucketed,
+        }
+    }
+}
+
+impl Default for TrainRecipe {
+    fn default() -> Self {
+        Self {
+            epochs: 3,
+            max_steps: 0,
+            batch_size: 16,
+            accumulate: 1,
+            learning_rate: None,
+            learning_rate_multiplier: 1.0,
+            schedule: ScheduleKind::Linear,
+            warmup: 0.06,
+            weight_decay: 0.01,
+            max_grad_norm: 1.0,
+            seed: 42,
+            evaluate_every: Every::Epoch(EpochWord::Epoch),
+            log_every: 1,
+        }
+    }
+}
+
+impl Default for CheckpointRecipe {
+    fn default() -> Self {
+        Self {
+            keep_best: true,
+            metric: "auto".to_owned(),
+        }
+    }
+}
+
+impl Default for RunRecipe {
+    fn default() -> Self {
+        Self {
+            output: "runs/{date}-{model}-{task}".to_owned(),
+            backend: "auto".to_owned(),
+        }
+    }
+}
+
+impl MethodKind {
+    /// The learning rate that the reference stack uses with this method on an encoder.
+    pub fn default_learning_rate(self) -> f64 {
+        match self {
+            Self::Full | Self::LastLayers => 5e-5,
+            Self::Head => 1e-3,
+        }
+    }
+}
+
+impl TrainRecipe {
+    /// The highest learning rate of a run with this method.
+    pub fn peak_learning_rate(&self, method: MethodKind) -> f64 {
+        let default = method.default_learning_rate() * self.learning_rate_multiplier;
+        self.learning_rate.unwrap_or(default)
+    }
+}

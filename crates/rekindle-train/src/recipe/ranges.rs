@@ -1,0 +1,118 @@
+//! The values that a recipe's numbers can have.
+
+use super::{DataRecipe, Every, MethodRecipe, ModelRecipe, Recipe, RecipeError, TrainRecipe};
+
+/// Refuses the first number outside its range.
+pub(super) fn check(recipe: &Recipe) -> Result<(), RecipeError> {
+    let Recipe {
+        model,
+        method,
+        data,
+        train,
+        checkpoint: _,
+        run: _,
+    } = recipe;
+    let rules = [
+        rules_of_model(model, method),
+        rules_of_data(data),
+        rules_of_train(train),
+    ];
+    for (is_good, key, expected, found) in rules.into_iter().flatten() {
+        if !is_good {
+            return Err(RecipeError::Range {
+                key,
+                expected,
+                found,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Whether a value is allowed, its key, what is allowed, and the value.
+type Rule = (bool, &'static str, &'static str, String);
+
+fn rules_of_model(model: &ModelRecipe, method: &MethodRecipe) -> Vec<Rule> {
+    let dropout = model.dropout.unwrap_or(0.0);
+    let decay = method.layer_decay;
+    vec![
+        (
+            (0.0..1.0).contains(&dropout),
+            "model.dropout",
+            "in [0, 1)",
+            dropout.to_string(),
+        ),
+        at_least_one("method.layers", method.layers),
+        (
+            decay > 0.0 && decay <= 1.0,
+            "method.layer_decay",
+            "in (0, 1]",
+            decay.to_string(),
+        ),
+    ]
+}
+
+fn rules_of_data(data: &DataRecipe) -> Vec<Rule> {
+    /// A token between two special ones.
+    const SHORTEST: usize = 3;
+    let fraction = data.valid_fraction;
+    let length = data.max_length.unwrap_or(usize::MAX);
+    vec![
+        (
+            (0.0..1.0).contains(&fraction),
+            "data.valid_fraction",
+            "in [0, 1)",
+            fraction.to_string(),
+        ),
+        (
+            length >= SHORTEST,
+            "data.max_length",
+            "at least 3",
+            length.to_string(),
+        ),
+    ]
+}
+
+fn rules_of_train(train: &TrainRecipe) -> Vec<Rule> {
+    let interval = match train.evaluate_every {
+        Every::Steps(steps) => steps,
+        Every::Epoch(_) => 1,
+    };
+    vec![
+        at_least_one("train.epochs", train.epochs.max(train.max_steps)),
+        at_least_one("train.batch_size", train.batch_size),
+        at_least_one("train.accumulate", train.accumulate),
+        above_zero("train.learning_rate", train.learning_rate.unwrap_or(1.0)),
+        above_zero(
+            "train.learning_rate_multiplier",
+            train.learning_rate_multiplier,
+        ),
+        not_negative("train.warmup", train.warmup),
+        not_negative("train.weight_decay", train.weight_decay),
+        not_negative("train.max_grad_norm", train.max_grad_norm),
+        at_least_one("train.evaluate_every", interval),
+        at_least_one("train.log_every", train.log_every),
+    ]
+}
+
+fn at_least_one(key: &'static str, value: usize) -> Rule {
+    (value > 0, key, "at least 1", value.to_string())
+}
+
+fn above_zero(key: &'static str, value: f64) -> Rule {
+    (
+        value.is_finite() && value > 0.0,
+        key,
+        "above 0",
+        value.to_string(),
+    )
+}
+
+fn not_negative(key: &'static str, value: f64) -> Rule {
+    (
+        value.is_finite() && value >= 0.0,
+        key,
+        "0 or above",
+        value.to_string(),
+    )
+}

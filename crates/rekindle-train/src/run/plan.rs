@@ -1,0 +1,79 @@
+//! How many steps a run takes, and over which rows.
+
+use rekindle_data::BatchPlan;
+
+use crate::batch::Row;
+use crate::recipe::{Every, Recipe, TrainRecipe};
+use crate::schedule::Schedule;
+
+/// The steps of a run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Learning rate by step.
+    pub schedule: Schedule,
+    /// Optimizer steps of an epoch; the last one may hold fewer rows.
+    pub steps_per_epoch: usize,
+    /// Optimizer steps of the run.
+    pub total_steps: usize,
+    batches: BatchPlan,
+    evaluate_every: usize,
+}
+
+impl Plan {
+    /// Plans a run over these rows.
+    pub fn new(recipe: &Recipe, rows: &[Row]) -> Self {
+        // What the loop itself reads is named here too, so that a field nobody reads does not compile.
+        let TrainRecipe {
+            epochs,
+            max_steps,
+            batch_size,
+            accumulate,
+            learning_rate: _,
+            learning_rate_multiplier: _,
+            schedule: _,
+            warmup: _,
+            weight_decay: _,
+            max_grad_norm: _,
+            seed,
+            evaluate_every,
+            log_every: _,
+        } = recipe.train;
+        let lengths = rows.iter().map(|row| row.ids.len()).collect();
+        let batches = BatchPlan::new(lengths, recipe.data.batching, batch_size, seed);
+        let steps_per_epoch = batches.batches_per_epoch().div_ceil(accumulate);
+        let total_steps = if max_steps > 0 {
+            max_steps
+        } else {
+            epochs * steps_per_epoch
+        };
+        let peak = recipe.train.peak_learning_rate(recipe.method.kind);
+        Self {
+            schedule: Schedule::new(&recipe.train, peak, total_steps),
+            steps_per_epoch,
+            total_steps,
+            batches,
+            evaluate_every: match evaluate_every {
+                Every::Steps(steps) => steps,
+                Every::Epoch(_) => steps_per_epoch,
+            },
+        }
+    }
+
+    /// Epochs that the steps make up, the last one perhaps in part.
+    pub fn epochs(&self) -> usize {
+        self.total_steps.div_ceil(self.steps_per_epoch)
+    }
+
+    /// The micro-batches of an epoch counted from 0, each as indices of rows.
+    pub(super) fn epoch(&self, epoch: usize) -> Vec<Vec<usize>> {
+        self.batches.epoch(epoch)
+    }
+
+    pub(super) fn is_evaluation_due(&self, step: usize) -> bool {
+        step.is_multiple_of(self.evaluate_every)
+    }
+
+    pub(super) fn epochs_done(&self, step: usize) -> f64 {
+        step as f64 / self.steps_per_epoch as f64
+    }
+}

@@ -1,0 +1,188 @@
+//! Why a command of the library fails, what to do about it, and whose fault it is.
+
+use std::path::PathBuf;
+
+use rekindle_bert::ConfigError;
+use rekindle_data::{DataError, TaskKind, TokenizerError};
+use rekindle_hub::{HubError, LoadError, SaveError};
+use rekindle_nn::WeightsError;
+use rekindle_train::error::TrainError;
+use rekindle_train::recipe::RecipeError;
+
+use crate::backend::BackendError;
+
+/// Any failure of the library.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The recipe cannot be used.
+    #[error(transparent)]
+    Recipe(#[from] RecipeError),
+    /// A data file cannot be used.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The tokenizer cannot be used.
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+    /// A row cannot be tokenized.
+    #[error("{}:{line}: {source}", path.display())]
+    Row {
+        /// The data file.
+        path: PathBuf,
+        /// The row's line.
+        line: usize,
+        /// The reason.
+        source: TokenizerError,
+    },
+    /// The model was not found.
+    #[error(transparent)]
+    Hub(#[from] HubError),
+    /// A file of the model cannot be read.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The weights do not fit the model.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// The model's `config.json` cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The architecture is not one of those known.
+    #[error("unknown architecture `{model_type}` in `{}`", path.display())]
+    Architecture {
+        /// The `config.json`.
+        path: PathBuf,
+        /// Its `model_type`.
+        model_type: String,
+        /// The values that are known.
+        known: Vec<&'static str>,
+    },
+    /// The tokenizer makes ids that the model has no embedding for.
+    #[error("the tokenizer's highest id is {highest}, the model's embedding has {rows} rows")]
+    Vocabulary {
+        /// Highest id of the tokenizer.
+        highest: u32,
+        /// Rows of the embedding.
+        rows: usize,
+    },
+    /// The rows asked for are longer than the model can read.
+    #[error("`max_length` is {asked}, and the model reads at most {most} tokens")]
+    TooLong {
+        /// Tokens asked for.
+        asked: usize,
+        /// Tokens possible.
+        most: usize,
+    },
+    /// The files are for different tasks.
+    #[error("`{}` is data for `{found}`, not for `{expected}`", path.display())]
+    OtherTask {
+        /// The file.
+        path: PathBuf,
+        /// Its task.
+        found: TaskKind,
+        /// The task of the model or of the first file.
+        expected: TaskKind,
+    },
+    /// There are no rows left to train on.
+    #[error("no training rows are left: {skipped} were skipped")]
+    NoRows {
+        /// Rows that were skipped.
+        skipped: usize,
+    },
+    /// A task with classes needs two of them.
+    #[error("all training rows have the same label: `{0}`")]
+    OneLabel(String),
+    /// The model has no head for the task.
+    #[error("`{}` has no trained head: {}", path.display(), missing.join(", "))]
+    Headless {
+        /// The model's folder.
+        path: PathBuf,
+        /// Tensors that a head would have.
+        missing: Vec<String>,
+    },
+    /// The output folder already holds something.
+    #[error("output folder `{}` {what}", path.display())]
+    Occupied {
+        /// The folder.
+        path: PathBuf,
+        /// `already holds a run`, or `is not empty`.
+        what: &'static str,
+    },
+    /// A file of the run folder cannot be written.
+    #[error("cannot write `{}`", path.display())]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// The reason.
+        source: std::io::Error,
+    },
+    /// A file cannot be read.
+    #[error("cannot read `{}`", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        source: std::io::Error,
+    },
+    /// No backend of that name, or none with a device.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    /// The loop failed.
+    #[error(transparent)]
+    Train(#[from] TrainError),
+    /// The model could not be saved.
+    #[error(transparent)]
+    Save(#[from] SaveError),
+    /// The saved model does not answer as the trained one.
+    #[error("the saved model in `{}` differs from the trained one: logits by {difference:e}, allowed {allowed:e}", path.display())]
+    Unfaithful {
+        /// The saved model.
+        path: PathBuf,
+        /// Largest absolute difference.
+        difference: f32,
+        /// Largest difference that rounding explains.
+        allowed: f32,
+    },
+}
+
+impl Error {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Recipe(error) => error.hint(),
+            Self::Data(error) => error.hint(),
+            Self::Tokenizer(error) | Self::Row { source: error, .. } => error.hint(),
+            Self::Hub(error) => error.hint(),
+            Self::Load(error) => error.hint(),
+            Self::Weights(error) => error.hint(),
+            Self::Backend(error) => error.hint(),
+            Self::Train(error) => error.hint(),
+            Self::Save(error) => error.hint(),
+            Self::Config(_) => None,
+            Self::Architecture { known, .. } => Some(format!("known: {}", known.join(", "))),
+            Self::Vocabulary { .. } => Some(
+                "tokenizer and weights are of different models; copy both from one folder".into(),
+            ),
+            Self::TooLong { most, .. } => Some(format!("give `--max-length {most}` or less")),
+            Self::OtherTask { expected, .. } => {
+                Some(format!("give data for the task `{expected}`"))
+            }
+            Self::NoRows { .. } => {
+                Some("give a larger `--max-length`, or `truncation = \"right\"`".into())
+            }
+            Self::OneLabel(_) => Some("add rows with another label".into()),
+            Self::Headless { .. } => {
+                Some("fine-tune it first: `rekindle train --model DIR --data FILE`".into())
+            }
+            Self::Occupied { .. } => Some("choose another `--output`, or remove the folder".into()),
+            Self::Write { .. } => Some("choose a writable `--output` folder".into()),
+            Self::Read { .. } => Some("look at the path and its permissions".into()),
+            Self::Unfaithful { .. } => {
+                Some("do not use the saved model; this is a bug worth a report".into())
+            }
+        }
+    }
+
+    /// Whether the input or the usage is at fault, not the work itself.
+    pub fn is_usage(&self) -> bool {
+        !matches!(self, Self::Train(_) | Self::Unfaithful { .. })
+    }
+}

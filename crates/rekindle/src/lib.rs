@@ -1,0 +1,17 @@
+//! Fine-tunes pre-trained transformers on any backend: the library behind the `rekindle` command.
+//!
+//! [`train::prepare`] checks a recipe against its model and data and writes nothing; [`train::Prepared::run`]
+//! trains. [`predict::Predictor`] answers with a fine-tuned model, and [`selftest`] proves a backend.
+
+pub mod backend;
+pub mod base;
+pub mod error;
+pub mod predict;
+pub mod rows;
+pub mod train;
+
+pub use error::Error;
+pub use rekindle_dashboard as dashboard;
+pub use rekindle_data as data;
+pub use rekindle_hub as hub;
+pub use rekindle_train::{events, recipe, scores};

@@ -1,0 +1,436 @@
+//! The commands `predict` and `eval`: a fine-tuned model answers.
+
+use std::path::{Path, PathBuf};
+
+use rekindle_data::{
+    LabelSet, Limit, Record, RowError, TaskKind, TextInput, TokenizerError, Truncation,
+};
+use rekindle_nn::{LoadReport, Model};
+use rekindle_train::batch::Row;
+use rekindle_train::evaluate::{Evaluated, Runner};
+use rekindle_train::objective::{Objective, TagTarget, Target, argmax, is_set};
+use rekindle_train::task::{Inner, RowTask, TagTask, Task, TrainableBackend};
+use serde_json::{Map, Value, json};
+
+use crate::backend::{Choice, Job};
+use crate::base::Base;
+use crate::error::Error;
+use crate::rows::Examples;
+use crate::train::max_length;
+
+/// Rows that are read, answered and written at a time; memory does not grow with the input.
+const ROWS_AT_ONCE: usize = 1024;
+
+/// Rows of a forward pass.
+const BATCH_SIZE: usize = 32;
+
+/// A fine-tuned model and what its outputs mean.
+#[derive(Debug)]
+pub struct Predictor {
+    base: Base,
+    objective: Objective,
+    limit: Limit,
+}
+
+/// A table of numbers about the rows of a file.
+#[derive(Clone, Debug)]
+pub struct Evaluation {
+    /// Mean loss, numbers, logits.
+    pub evaluated: Evaluated,
+    /// The rows' targets with their loss.
+    pub rows: Vec<EvaluatedRow>,
+    /// Rows that were cut.
+    pub truncated: usize,
+    /// Rows that were left out.
+    pub skipped: usize,
+    /// How the files were read.
+    pub notes: Vec<String>,
+}
+
+/// The loss of one row.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+pub struct EvaluatedRow {
+    /// Its number among the rows of the files, from 1.
+    pub row: usize,
+    /// Mean loss over its targets.
+    pub loss: f64,
+    /// Its targets: words of a tagged row, labels of a multi-label row, else 1.
+    pub tokens: usize,
+    /// Sum of the losses.
+    pub nll: f64,
+}
+
+/// What comes of a stream of rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Answered {
+    /// Rows that were answered.
+    pub rows: usize,
+    /// Rows that could not be read.
+    pub failed: usize,
+    /// Rows that were cut.
+    pub truncated: usize,
+}
+
+/// Takes answers, one object per row, in order.
+pub type WriteAnswer<'a> = dyn FnMut(Map<String, Value>) -> std::io::Result<()> + 'a;
+
+impl Predictor {
+    /// Reads a model folder; its task is the one of its head.
+    pub fn open(
+        folder: &Path,
+        task: Option<TaskKind>,
+        longest: Option<usize>,
+    ) -> Result<Self, Error> {
+        let base = Base::open(folder)?;
+        let task = task.or_else(|| base.task());
+        let headless = || Error::Headless {
+            path: folder.to_owned(),
+            missing: vec!["`config.json` names no class with a head in `architectures`".to_owned()],
+        };
+        let task = task.ok_or_else(headless)?;
+        let labels = base.labels().ok_or_else(headless)?;
+        let labels = if task == TaskKind::Regress {
+            LabelSet::from_names(Vec::new())
+        } else {
+            labels
+        };
+        let max_length = max_length(longest, &base)?;
+        let limit = Limit {
+            max_length,
+            truncation: Truncation::Right,
+        };
+        Ok(Self {
+            base,
+            objective: Objective::new(task, labels),
+            limit,
+        })
+    }
+
+    /// The task of the model.
+    pub fn task(&self) -> TaskKind {
+        self.objective.task()
+    }
+
+    /// Scores the rows of files.
+    pub fn evaluate(&self, backend: &Choice, paths: &[PathBuf]) -> Result<Evaluation, Error> {
+        let examples = Examples::read(paths, Some(self.task()))?;
+        if self.task() != TaskKind::Regress {
+            examples.check_labels(self.objective.labels())?;
+        }
+        let tokenized =
+            examples.tokenize(&self.base.tokenizer, self.objective.labels(), self.limit)?;
+        if tokenized.rows.is_empty() {
+            return Err(Error::NoRows {
+                skipped: tokenized.skipped,
+            });
+        }
+        let job = Scoring {
+            predictor: self,
+            backend,
+            rows: &tokenized.rows,
+        };
+        let evaluated = backend.run(job)?;
+        let rows = tokenized
+            .rows
+            .iter()
+            .zip(&tokenized.origins)
+            .zip(&evaluated.logits);
+        let rows = rows
+            .map(|((row, origin), logits)| {
+                let nll = self.objective.row_loss(logits, &row.target);
+                let tokens = self.objective.weight(&row.target);
+                EvaluatedRow {
+                    row: origin + 1,
+                    loss: nll / tokens,
+                    tokens: tokens as usize,
+                    nll,
+                }
+            })
+            .collect();
+        Ok(Evaluation {
+            evaluated,
+            rows,
+            truncated: tokenized.truncated,
+            skipped: tokenized.skipped,
+            notes: examples.describe(),
+        })
+    }
+
+    /// Answers rows as they come, and writes an object for each, in order.
+    pub fn answer(
+        &self,
+        backend: &Choice,
+        records: &mut dyn Iterator<Item = Result<Record, RowError>>,
+        with_logits: bool,
+        write: &mut WriteAnswer,
+    ) -> Result<Answered, Error> {
+        backend.run(Answering {
+            predictor: self,
+            backend,
+            records,
+            with_logits,
+            write,
+        })
+    }
+
+    /// A model with the weights of the checkpoint; one without a trained head is refused.
+    fn load<B: TrainableBackend, M: Model<Inner<B>>>(&self, model: M) -> Result<M, Error> {
+        let (model, report) =
+            self.base
+                .load::<Inner<B>, M>(model, &self.base.names(self.task()), 0)?;
+        let LoadReport { fresh, .. } = report;
+        if fresh.is_empty() {
+            return Ok(model);
+        }
+        Err(Error::Headless {
+            path: self.base.folder.clone(),
+            missing: fresh,
+        })
+    }
+
+    fn runner<'a, T>(&'a self, task: &'a T, backend: &Choice) -> Runner<'a, T> {
+        let objective = &self.objective;
+        Runner {
+            task,
+            objective,
+            layout: backend.layout(),
+            batch_size: BATCH_SIZE,
+        }
+    }
+
+    /// Tokens of a record, its words where they are tagged, and whether it was cut.
+    fn row(&self, record: &Record) -> Result<(Row, bool), RowError> {
+        let failed = |error: TokenizerError| {
+            RowError::new(
+                record.line,
+                error.to_string(),
+                error.hint().unwrap_or_default(),
+            )
+        };
+        let kept = "truncation `right` drops no row";
+        if self.task() == TaskKind::Tag {
+            let words = words(record)?;
+            let encoded = self
+                .base
+                .tokenizer
+                .encode_words(&words, self.limit)
+                .map_err(failed)?;
+            let encoded = encoded.expect(kept);
+            let first = |word| encoded.words.iter().position(|&w| w == Some(word));
+            let tags = (0..words.len())
+                .map(|word| TagTarget {
+                    class: 0,
+                    token: first(word),
+                })
+                .collect();
+            let row = Row {
+                ids: encoded.ids,
+                type_ids: encoded.type_ids,
+                target: Target::Tags(tags),
+            };
+            return Ok((row, encoded.truncated));
+        }
+        let input = rekindle_classification::input(record)?;
+        let encoded = self
+            .base
+            .tokenizer
+            .encode(&input, self.limit)
+            .map_err(failed)?
+            .expect(kept);
+        let row = Row {
+            ids: encoded.ids,
+            type_ids: encoded.type_ids,
+            target: Target::Number(0.0),
+        };
+        Ok((row, encoded.truncated))
+    }
+
+    /// The answer to a row, as fields of an object.
+    fn fields(&self, logits: &[f32], target: &Target, with_logits: bool) -> Map<String, Value> {
+        let names = self.objective.labels().names();
+        let scores = |values: Vec<f64>| -> Value {
+            Value::Object(
+                names
+                    .iter()
+                    .cloned()
+                    .zip(values.into_iter().map(Value::from))
+                    .collect(),
+            )
+        };
+        let mut fields = Map::new();
+        match self.task() {
+            TaskKind::Classify => {
+                fields.insert("label".into(), json!(names[argmax(logits)]));
+                fields.insert("scores".into(), scores(softmax(logits)));
+            }
+            TaskKind::MultiLabel => {
+                let set = is_set(logits);
+                let chosen: Vec<_> = names
+                    .iter()
+                    .zip(set)
+                    .filter(|(_, is_set)| *is_set)
+                    .map(|(n, _)| n)
+                    .collect();
+                fields.insert("labels".into(), json!(chosen));
+                fields.insert(
+                    "scores".into(),
+                    scores(logits.iter().copied().map(sigmoid).collect()),
+                );
+            }
+            TaskKind::Regress => {
+                fields.insert("score".into(), json!(logits[0]));
+            }
+            TaskKind::Tag => {
+                fields.insert(
+                    "tags".into(),
+                    json!(self.objective.predicted_tags(logits, target)),
+                );
+            }
+        }
+        if with_logits {
+            let rows: Vec<&[f32]> = logits.chunks(self.objective.num_outputs()).collect();
+            let logits = if self.task() == TaskKind::Tag {
+                json!(rows)
+            } else {
+                json!(logits)
+            };
+            fields.insert("logits".into(), logits);
+        }
+        fields
+    }
+}
+
+/// The words of a row: its `tokens`, or its `text` cut at white space.
+fn words(record: &Record) -> Result<Vec<String>, RowError> {
+    if record.field("tokens").is_some() {
+        return rekindle_tokens::words(record);
+    }
+    match rekindle_classification::input(record)? {
+        TextInput::Single(text) => Ok(text.split_whitespace().map(str::to_owned).collect()),
+        TextInput::Pair(..) => Err(RowError::new(
+            record.line,
+            "is a second text, and words of one are tagged",
+            "remove the field",
+        )
+        .in_field("text_pair")),
+    }
+}
+
+fn softmax(logits: &[f32]) -> Vec<f64> {
+    let peak = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let powers: Vec<f64> = logits.iter().map(|&x| f64::from(x - peak).exp()).collect();
+    let sum: f64 = powers.iter().sum();
+    powers.into_iter().map(|power| power / sum).collect()
+}
+
+fn sigmoid(logit: f32) -> f64 {
+    1.0 / (1.0 + (-f64::from(logit)).exp())
+}
+
+/// [`Predictor::evaluate`] on a backend.
+struct Scoring<'a> {
+    predictor: &'a Predictor,
+    backend: &'a Choice,
+    rows: &'a [Row],
+}
+
+impl Job for Scoring<'_> {
+    type Output = Result<Evaluated, Error>;
+
+    fn run<B: TrainableBackend>(self, device: &B::Device) -> Self::Output {
+        let Self {
+            predictor,
+            backend,
+            rows,
+        } = self;
+        let (config, outputs) = (&predictor.base.config, predictor.objective.num_outputs());
+        if predictor.task() == TaskKind::Tag {
+            let model = predictor.load::<B, _>(config.tagger(outputs, device))?;
+            return Ok(predictor
+                .runner(&TagTask, backend)
+                .evaluate(&model, rows, device));
+        }
+        let model = predictor.load::<B, _>(config.classifier(outputs, device))?;
+        Ok(predictor
+            .runner(&RowTask, backend)
+            .evaluate(&model, rows, device))
+    }
+}
+
+/// [`Predictor::answer`] on a backend.
+struct Answering<'a> {
+    predictor: &'a Predictor,
+    backend: &'a Choice,
+    records: &'a mut dyn Iterator<Item = Result<Record, RowError>>,
+    with_logits: bool,
+    write: &'a mut WriteAnswer<'a>,
+}
+
+impl Job for Answering<'_> {
+    type Output = Result<Answered, Error>;
+
+    fn run<B: TrainableBackend>(self, device: &B::Device) -> Self::Output {
+        let (predictor, backend) = (self.predictor, self.backend);
+        let (config, outputs) = (&predictor.base.config, predictor.objective.num_outputs());
+        if predictor.task() == TaskKind::Tag {
+            let model = predictor.load::<B, _>(config.tagger(outputs, device))?;
+            return self.stream::<B, _, _>(&model, predictor.runner(&TagTask, backend), device);
+        }
+        let model = predictor.load::<B, _>(config.classifier(outputs, device))?;
+        self.stream::<B, _, _>(&model, predictor.runner(&RowTask, backend), device)
+    }
+}
+
+impl Answering<'_> {
+    fn stream<B, M, T>(
+        mut self,
+        model: &M,
+        runner: Runner<T>,
+        device: &B::Device,
+    ) -> Result<Answered, Error>
+    where
+        B: TrainableBackend,
+        M: Model<Inner<B>>,
+        T: Task<Inner<B>, M>,
+    {
+        let mut answered = Answered::default();
+        loop {
+            let records: Vec<_> = (&mut self.records).take(ROWS_AT_ONCE).collect();
+            if records.is_empty() {
+                return Ok(answered);
+            }
+            let mut rows = Vec::new();
+            let mut origins = Vec::new();
+            let mut answers: Vec<Map<String, Value>> = Vec::new();
+            for (index, record) in records.into_iter().enumerate() {
+                let mut fields = record
+                    .as_ref()
+                    .map_or_else(|_| Map::new(), |r| r.fields.clone());
+                match record.and_then(|record| self.predictor.row(&record)) {
+                    Ok((row, is_truncated)) => {
+                        answered.truncated += usize::from(is_truncated);
+                        origins.push(index);
+                        rows.push(row);
+                    }
+                    Err(error) => {
+                        answered.failed += 1;
+                        fields.insert("error".into(), json!(error.to_string()));
+                    }
+                }
+                answers.push(fields);
+            }
+            let logits = runner.logits(model, &rows, device);
+            for ((index, row), logits) in origins.into_iter().zip(&rows).zip(&logits) {
+                let fields = self.predictor.fields(logits, &row.target, self.with_logits);
+                answers[index].extend(fields);
+            }
+            answered.rows += rows.len();
+            for answer in answers {
+                (self.write)(answer).map_err(|source| Error::Write {
+                    path: "the answers".into(),
+                    source,
+                })?;
+            }
+        }
+    }
+}

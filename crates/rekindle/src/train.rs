@@ -1,0 +1,207 @@
+//! The command `train`: from a recipe to a run folder with a model in it.
+//!
+//! [`prepare`] does all that can fail for the input's sake and writes nothing; [`Prepared::run`] trains.
+
+mod briefing;
+mod job;
+mod output;
+mod receipt;
+
+use std::collections::HashSet;
+
+use rekindle_data::{LabelSet, Limit, Split, TaskKind, stratified_split};
+use rekindle_hub::{HubOptions, Progress, resolve};
+use rekindle_train::batch::Row;
+use rekindle_train::events::{Event, Events, Finish};
+use rekindle_train::objective::Objective;
+use rekindle_train::recipe::{DataRecipe, Recipe};
+use rekindle_train::run::Plan;
+
+use crate::backend::{Choice, choose};
+use crate::base::Base;
+use crate::error::Error;
+use crate::rows::{Examples, Tokenized};
+
+pub use briefing::{Briefing, Sample};
+pub use output::RunFolder;
+
+use job::Training;
+
+/// Tokens of a row of an encoder where the recipe says nothing.
+pub(crate) const DEFAULT_MAX_LENGTH: usize = 256;
+
+/// A run that is ready to begin.
+pub struct Prepared {
+    /// The recipe with every default filled in.
+    pub recipe: Recipe,
+    /// Where it will run, and why there.
+    pub backend: Choice,
+    /// Where it will write.
+    pub folder: RunFolder,
+    /// What to tell the user before step 1.
+    pub briefing: Briefing,
+    base: Base,
+    objective: Objective,
+    train: Vec<Row>,
+    valid: Vec<Row>,
+    plan: Plan,
+}
+
+/// What a run left behind.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// How it ended.
+    pub finish: Finish,
+    /// The run's folder.
+    pub folder: RunFolder,
+}
+
+/// Reads the model's configuration and the data, and plans the run.
+pub fn prepare(
+    mut recipe: Recipe,
+    hub: &HubOptions,
+    progress: &mut dyn Progress,
+) -> Result<Prepared, Error> {
+    let backend = choose(&recipe.run.backend)?;
+    let (examples, valid_examples) = read(&recipe)?;
+    let task = examples.task();
+    let base = Base::open(&resolve(&recipe.model.base, hub, progress)?)?;
+    let labels = labels(&base, &examples)?;
+    if let Some(valid) = &valid_examples {
+        valid.check_labels(&labels)?;
+    }
+    let max_length = max_length(recipe.data.max_length, &base)?;
+    let limit = Limit {
+        max_length,
+        truncation: recipe.data.truncation,
+    };
+    let tokenize = |examples: &Examples| examples.tokenize(&base.tokenizer, &labels, limit);
+    let tokenized = tokenize(&examples)?;
+    if tokenized.rows.is_empty() {
+        return Err(Error::NoRows {
+            skipped: tokenized.skipped,
+        });
+    }
+    let valid_tokenized = valid_examples.as_ref().map(tokenize).transpose()?;
+    recipe.model.task = Some(task);
+    recipe.data.max_length = Some(max_length);
+    recipe.train.learning_rate = Some(recipe.train.peak_learning_rate(recipe.method.kind));
+    recipe.train.learning_rate_multiplier = 1.0;
+    let folder = RunFolder::plan(&recipe, task)?;
+    let objective = Objective::new(task, labels);
+    let mut briefing = Briefing::new(&examples, valid_examples.as_ref(), &tokenized);
+    let [train, valid] = split(&recipe, tokenized, valid_tokenized, &examples);
+    let plan = Plan::new(&recipe, &train);
+    briefing.complete(&base, &objective, [&train, &valid], &plan);
+    Ok(Prepared {
+        recipe,
+        backend,
+        folder,
+        briefing,
+        base,
+        objective,
+        train,
+        valid,
+        plan,
+    })
+}
+
+/// The training examples, and the validation examples if they have a file of their own.
+fn read(recipe: &Recipe) -> Result<(Examples, Option<Examples>), Error> {
+    let DataRecipe { train, valid, .. } = &recipe.data;
+    let (examples, bundled) = if train.is_empty() {
+        let [examples, valid] = Examples::bundled();
+        (examples, Some(valid))
+    } else {
+        (Examples::read(train, recipe.model.task)?, None)
+    };
+    let valid = match valid {
+        Some(path) => Some(Examples::read(
+            std::slice::from_ref(path),
+            Some(examples.task()),
+        )?),
+        None => bundled,
+    };
+    Ok((examples, valid))
+}
+
+/// The base's own labels if they are the data's, in its order; else the data's, sorted.
+fn labels(base: &Base, examples: &Examples) -> Result<LabelSet, Error> {
+    let labels = examples.labels();
+    if let ([only], TaskKind::Classify) = (labels.names(), examples.task()) {
+        return Err(Error::OneLabel(only.clone()));
+    }
+    Ok(base
+        .labels()
+        .filter(|known| known.same_set(&labels))
+        .unwrap_or(labels))
+}
+
+/// The longest row: what is asked for, or a default that the model can read.
+pub(crate) fn max_length(asked: Option<usize>, base: &Base) -> Result<usize, Error> {
+    let most = base.config.max_length();
+    match asked {
+        Some(asked) if asked > most => Err(Error::TooLong { asked, most }),
+        Some(asked) => Ok(asked),
+        None => Ok(DEFAULT_MAX_LENGTH.min(most)),
+    }
+}
+
+/// Training and validation rows: as the files say, or split by the recipe's fraction.
+fn split(
+    recipe: &Recipe,
+    train: Tokenized,
+    valid: Option<Tokenized>,
+    examples: &Examples,
+) -> [Vec<Row>; 2] {
+    if let Some(valid) = valid {
+        return [train.rows, valid.rows];
+    }
+    let classes = examples.classes();
+    let keys: Vec<&str> = train
+        .origins
+        .iter()
+        .map(|&origin| classes[origin])
+        .collect();
+    let Split { valid, .. } =
+        stratified_split(&keys, recipe.data.valid_fraction, recipe.train.seed);
+    let is_valid: HashSet<usize> = valid.into_iter().collect();
+    let (valid, train): (Vec<_>, Vec<_>) = train
+        .rows
+        .into_iter()
+        .enumerate()
+        .partition(|(index, _)| is_valid.contains(index));
+    [train, valid].map(|rows| rows.into_iter().map(|(_, row)| row).collect())
+}
+
+impl Prepared {
+    /// Trains, and leaves a run folder with the model in it.
+    ///
+    /// `is_stopped` is looked at after each step.
+    pub fn run(
+        self,
+        events: &mut dyn Events,
+        is_stopped: &dyn Fn() -> bool,
+    ) -> Result<Outcome, Error> {
+        self.folder.create(&self.recipe)?;
+        let mut tee = self.folder.sinks(self.objective.task())?;
+        let mut emit = |event: Event| {
+            tee.emit(event.clone());
+            events.emit(event);
+        };
+        let finish = self.backend.run(Training {
+            run: &self,
+            events: &mut emit,
+            is_stopped,
+        })?;
+        for (file, error) in tee.failures() {
+            let message = format!("`{file}` is not complete: {error}");
+            events.emit(Event::Warning { message });
+        }
+        receipt::write(&self, &finish)?;
+        Ok(Outcome {
+            finish,
+            folder: self.folder,
+        })
+    }
+}

@@ -1,0 +1,189 @@
+//! What a user is told before step 1.
+
+use rekindle_data::{LabelSet, TextTokenizer, duplicates, overlap};
+use rekindle_train::batch::Row;
+use rekindle_train::objective::{Objective, Target};
+use rekindle_train::run::Plan;
+
+use crate::base::Base;
+use crate::rows::{Examples, Tokenized};
+
+/// Rows that are shown.
+const SHOWN_ROWS: usize = 3;
+
+/// The plan of a run in words.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Briefing {
+    /// How files were read, and what was passed over in them.
+    pub notes: Vec<String>,
+    /// What may be wrong with the data.
+    pub warnings: Vec<String>,
+    /// Rows, labels, steps.
+    pub plan: Vec<String>,
+    /// Some training rows as the model sees them.
+    pub samples: Vec<Sample>,
+    /// What a model that learned nothing would reach.
+    pub baseline: Option<String>,
+}
+
+/// A training row as the model sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// Its tokens, read back.
+    pub text: String,
+    /// What it is trained towards.
+    pub target: String,
+}
+
+impl Briefing {
+    /// What reading and tokenizing found.
+    pub(super) fn new(train: &Examples, valid: Option<&Examples>, tokenized: &Tokenized) -> Self {
+        let mut briefing = Self::default();
+        briefing.notes.extend(train.describe());
+        briefing
+            .notes
+            .extend(valid.iter().flat_map(|valid| valid.describe()));
+        let texts = train.texts();
+        let mut warn = |count: usize, what: &str| {
+            if count > 0 {
+                briefing
+                    .warnings
+                    .push(format!("{count} of {} training rows {what}", texts.len()));
+            }
+        };
+        warn(
+            tokenized.truncated,
+            "are longer than the maximum length and were cut",
+        );
+        warn(
+            tokenized.skipped,
+            "were skipped: too long, or without a word to learn from",
+        );
+        warn(duplicates(texts.iter()), "repeat the text of another one");
+        let valid_texts = valid.map(Examples::texts).unwrap_or_default();
+        let shared = overlap(texts.iter(), valid_texts.iter());
+        if shared > 0 {
+            briefing.warnings.push(format!(
+                "{shared} of {} validation rows have a text that is also in the training rows",
+                valid_texts.len(),
+            ));
+        }
+        briefing
+    }
+
+    /// What the split and the plan add.
+    pub(super) fn complete(
+        &mut self,
+        base: &Base,
+        objective: &Objective,
+        [train, valid]: [&[Row]; 2],
+        plan: &Plan,
+    ) {
+        self.notes.extend(base.tokenizer.notes().iter().cloned());
+        let labels = objective.labels().names();
+        if !labels.is_empty() {
+            const SHOWN: usize = 12;
+            let more = labels.len().saturating_sub(SHOWN);
+            let shown = labels
+                .iter()
+                .take(SHOWN)
+                .cloned()
+                .collect::<Vec<_>>()
+                .join(", ");
+            let rest = if more > 0 {
+                format!(" and {more} more")
+            } else {
+                String::new()
+            };
+            self.plan
+                .push(format!("{} labels: {shown}{rest}", labels.len()));
+        }
+        let tokens: usize = train.iter().map(|row| row.ids.len()).sum();
+        self.plan.push(format!(
+            "{} training rows ({:.1} tokens a row), {} validation rows",
+            train.len(),
+            tokens as f64 / train.len() as f64,
+            valid.len(),
+        ));
+        self.plan.push(format!(
+            "{} steps, {} an epoch, the first {} with a rising learning rate",
+            plan.total_steps,
+            plan.steps_per_epoch,
+            plan.schedule.warmup_steps(),
+        ));
+        let shown = train.iter().take(SHOWN_ROWS);
+        self.samples = shown
+            .map(|row| sample(row, &base.tokenizer, objective.labels()))
+            .collect();
+        self.baseline = baseline(train, valid, objective.labels());
+    }
+}
+
+fn sample(row: &Row, tokenizer: &TextTokenizer, labels: &LabelSet) -> Sample {
+    let text = tokenizer.decode(&row.ids);
+    let target = match &row.target {
+        Target::Class(class) => labels.name(*class).to_owned(),
+        Target::Number(number) => number.to_string(),
+        Target::Labels(set) => {
+            let names = set
+                .iter()
+                .zip(labels.names())
+                .filter(|(is_set, _)| **is_set);
+            format!(
+                "[{}]",
+                names
+                    .map(|(_, name)| name.as_str())
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            )
+        }
+        Target::Tags(tags) => {
+            let marked = tags.iter().filter_map(|tag| {
+                let token = tokenizer.decode(&[row.ids[tag.token?]]);
+                Some(format!("{token}={}", labels.name(tag.class)))
+            });
+            marked.collect::<Vec<_>>().join(" ")
+        }
+    };
+    Sample { text, target }
+}
+
+/// Accuracy of always answering the most frequent class, or the error of always answering the mean.
+fn baseline(train: &[Row], valid: &[Row], labels: &LabelSet) -> Option<String> {
+    if valid.is_empty() {
+        return None;
+    }
+    let numbers = |rows: &[Row]| -> Vec<f64> {
+        let number = |row: &Row| match row.target {
+            Target::Number(number) => Some(number),
+            _ => None,
+        };
+        rows.iter().filter_map(number).collect()
+    };
+    let (known, asked) = (numbers(train), numbers(valid));
+    if !known.is_empty() {
+        let mean = known.iter().sum::<f64>() / known.len() as f64;
+        let square = asked.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / asked.len() as f64;
+        return Some(format!("always {mean:.3}: mse {square:.4}"));
+    }
+    let classes = |rows: &[Row]| -> Vec<usize> {
+        let mut classes = Vec::new();
+        for row in rows {
+            match &row.target {
+                Target::Class(class) => classes.push(*class),
+                Target::Tags(tags) => classes.extend(tags.iter().map(|tag| tag.class)),
+                Target::Labels(_) | Target::Number(_) => {}
+            }
+        }
+        classes
+    };
+    let mut counts = vec![0_usize; labels.len()];
+    for class in classes(train) {
+        counts[class] += 1;
+    }
+    let (majority, _) = counts.iter().enumerate().max_by_key(|(_, count)| **count)?;
+    let asked = classes(valid);
+    let right = asked.iter().filter(|&&class| class == majority).count();
+    let share = right as f64 / asked.len() as f64;
+    (!asked.is_empty()).then(|| format!("always `{}`: accuracy {share:.4}", labels.name(majority)))
+}

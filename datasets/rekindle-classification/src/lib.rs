@@ -1,0 +1,19 @@
+//! Labeled texts: classes, several classes, or a number.
+//!
+//! A row has `text`, or `text` and `text_pair`, and a target: `label` is a string or an integer (one
+//! class), a list of them (any number of classes) or a number (regression; `score` if no number is in
+//! `label`). The [`bundled`] reviews are a sample of it.
+
+pub mod bundled;
+mod row;
+
+use std::path::Path;
+
+use rekindle_data::{DataError, Dataset, Source, TaskKind, TextExample};
+
+pub use row::{example, input};
+
+/// Reads a file of labeled texts; without a task, the rows tell it.
+pub fn read(path: &Path, task: Option<TaskKind>) -> Result<Dataset<TextExample>, DataError> {
+    row::examples(Source::read(path)?, task)
+}

@@ -1,0 +1,12 @@
+//! BERT, RoBERTa, XLM-R, CamemBERT and DistilBERT: one post-norm encoder, and heads as transformers has them.
+//!
+//! The architectures differ in the names of their tensors, the offset of their positions, the segment
+//! table, and the layers of the classification head; `config.rs` and `weights.rs` hold the differences.
+
+mod config;
+mod model;
+mod weights;
+
+pub use config::{BertConfig, ConfigError, Family};
+pub use model::{Bert, SequenceClassifier, TokenClassifier};
+pub use weights::BertNames;

@@ -1,0 +1,268 @@
+//! Post-norm transformer encoder with learned positions, and its two heads.
+//!
+//! Letters: N tokens of all rows, R rows, D hidden size, L labels.
+//! Reference: transformers `modeling_bert.py`, `modeling_roberta.py`, `modeling_distilbert.py`; numbers
+//! checked in `tests/parity.rs`.
+
+use burn::module::Module;
+use burn::tensor::{Int, Tensor, backend::Backend};
+use rekindle_nn::{
+    Activation, Classifier, Depth, Dropout, Embedding, Input, LayerNorm, Linear, Model,
+    ParameterPath, Rows, SelfAttention, Tagger, TrainBackend,
+};
+
+use crate::{BertConfig, Family};
+
+/// Scores for each row: a dense layer on the first token's state, then the classifier.
+#[derive(Module, Debug)]
+pub struct SequenceClassifier<B: Backend> {
+    encoder: Bert<B>,
+    /// BERT's pooler, RoBERTa's `classifier.dense`, DistilBERT's `pre_classifier`.
+    dense: Linear<B>,
+    #[module(skip)]
+    activation: Activation,
+    /// RoBERTa drops out before the dense layer too.
+    input_dropout: Option<Dropout>,
+    dropout: Dropout,
+    classifier: Linear<B>,
+}
+
+/// Scores for each token.
+#[derive(Module, Debug)]
+pub struct TokenClassifier<B: Backend> {
+    encoder: Bert<B>,
+    dropout: Dropout,
+    classifier: Linear<B>,
+}
+
+/// The encoder.
+#[derive(Module, Debug)]
+pub struct Bert<B: Backend> {
+    embeddings: Embeddings<B>,
+    layers: Vec<Layer<B>>,
+}
+
+#[derive(Module, Debug)]
+struct Embeddings<B: Backend> {
+    word: Embedding<B>,
+    position: Embedding<B>,
+    /// Segments; DistilBERT has none.
+    token_type: Option<Embedding<B>>,
+    norm: LayerNorm<B>,
+    dropout: Dropout,
+    position_offset: usize,
+}
+
+/// Attention, then a feed-forward network, each added to its input and normalized.
+#[derive(Module, Debug)]
+struct Layer<B: Backend> {
+    attention: SelfAttention<B>,
+    attention_output: Linear<B>,
+    attention_dropout: Dropout,
+    attention_norm: LayerNorm<B>,
+    intermediate: Linear<B>,
+    #[module(skip)]
+    activation: Activation,
+    output: Linear<B>,
+    output_dropout: Dropout,
+    output_norm: LayerNorm<B>,
+}
+
+/// Dropouts of a block; with one before the blocks and two after them, each has a site of its own.
+const DROPOUTS_PER_LAYER: usize = 3;
+
+impl BertConfig {
+    /// A sequence classifier without its weights: `rekindle_nn::load` or `initialize` fills it.
+    pub fn classifier<B: Backend>(
+        &self,
+        num_labels: usize,
+        device: &B::Device,
+    ) -> SequenceClassifier<B> {
+        let site = self.head_site();
+        let dropout = |site| Dropout::new(self.sequence_dropout, site);
+        SequenceClassifier {
+            encoder: self.encoder(device),
+            dense: Linear::new(self.hidden_size, self.hidden_size, device),
+            activation: match self.family {
+                Family::Bert | Family::Roberta => Activation::Tanh,
+                Family::DistilBert => Activation::Relu,
+            },
+            input_dropout: (self.family == Family::Roberta).then(|| dropout(site + 1)),
+            dropout: dropout(site),
+            classifier: Linear::new(self.hidden_size, num_labels, device),
+        }
+    }
+
+    /// A token classifier without its weights: `rekindle_nn::load` or `initialize` fills it.
+    pub fn tagger<B: Backend>(&self, num_labels: usize, device: &B::Device) -> TokenClassifier<B> {
+        TokenClassifier {
+            encoder: self.encoder(device),
+            dropout: Dropout::new(self.token_dropout, self.head_site()),
+            classifier: Linear::new(self.hidden_size, num_labels, device),
+        }
+    }
+
+    fn head_site(&self) -> usize {
+        1 + DROPOUTS_PER_LAYER * self.num_layers
+    }
+
+    fn encoder<B: Backend>(&self, device: &B::Device) -> Bert<B> {
+        let embedding = |rows| Embedding::new(rows, self.hidden_size, device);
+        Bert {
+            embeddings: Embeddings {
+                word: embedding(self.vocab_size),
+                position: embedding(self.position_rows),
+                token_type: (self.type_vocab_size > 0).then(|| embedding(self.type_vocab_size)),
+                norm: self.norm(device),
+                dropout: Dropout::new(self.hidden_dropout, 0),
+                position_offset: self.position_offset,
+            },
+            layers: (0..self.num_layers)
+                .map(|index| self.layer(index, device))
+                .collect(),
+        }
+    }
+
+    fn layer<B: Backend>(&self, index: usize, device: &B::Device) -> Layer<B> {
+        let (hidden, inner) = (self.hidden_size, self.intermediate_size);
+        let site = 1 + DROPOUTS_PER_LAYER * index;
+        let attention_weights = Dropout::new(self.attention_dropout, site);
+        Layer {
+            attention: SelfAttention::new(hidden, self.num_heads, attention_weights, device),
+            attention_output: Linear::new(hidden, hidden, device),
+            attention_dropout: Dropout::new(self.hidden_dropout, site + 1),
+            attention_norm: self.norm(device),
+            intermediate: Linear::new(hidden, inner, device),
+            activation: self.activation,
+            output: Linear::new(inner, hidden, device),
+            output_dropout: Dropout::new(self.hidden_dropout, site + 2),
+            output_norm: self.norm(device),
+        }
+    }
+
+    fn norm<B: Backend>(&self, device: &B::Device) -> LayerNorm<B> {
+        LayerNorm::new(self.hidden_size, self.norm_epsilon, device)
+    }
+}
+
+impl<B: TrainBackend> Classifier<B> for SequenceClassifier<B> {
+    fn classify(&self, input: Input<B>, rows: &Rows) -> Tensor<B, 2> {
+        let hidden = self.encoder.forward(input, rows);
+        let first = hidden.select(0, indices(rows.starts(), &self.classifier)); // [R, D]
+        let first = match &self.input_dropout {
+            Some(dropout) => dropout.forward(first, rows),
+            None => first,
+        };
+        let pooled = self.activation.forward(self.dense.forward(first)); // [R, D]
+        self.classifier.forward(self.dropout.forward(pooled, rows)) // [R, L]
+    }
+}
+
+impl<B: TrainBackend> Tagger<B> for TokenClassifier<B> {
+    fn tag(&self, input: Input<B>, rows: &Rows) -> Tensor<B, 2> {
+        let hidden = self.encoder.forward(input, rows);
+        self.classifier.forward(self.dropout.forward(hidden, rows)) // [N, L]
+    }
+}
+
+impl<B: TrainBackend> Bert<B> {
+    /// Hidden states after the last block.
+    ///
+    /// # Shapes
+    /// - input: `[N]`
+    /// - output: `[N, D]`
+    pub fn forward(&self, input: Input<B>, rows: &Rows) -> Tensor<B, 2> {
+        let mut hidden = self.embed(input, rows);
+        for index in 0..self.layers.len() {
+            hidden = self.block(index, hidden, rows);
+        }
+        hidden
+    }
+
+    /// Hidden states before the first block, `[N, D]`.
+    pub fn embed(&self, input: Input<B>, rows: &Rows) -> Tensor<B, 2> {
+        self.embeddings.forward(input, rows)
+    }
+
+    /// Hidden states after one block, `[N, D]` to `[N, D]`.
+    pub fn block(&self, index: usize, hidden: Tensor<B, 2>, rows: &Rows) -> Tensor<B, 2> {
+        self.layers[index].forward(hidden, rows)
+    }
+}
+
+impl<B: TrainBackend> Embeddings<B> {
+    fn forward(&self, input: Input<B>, rows: &Rows) -> Tensor<B, 2> {
+        let positions = rows
+            .positions()
+            .into_iter()
+            .map(|p| p + self.position_offset)
+            .collect();
+        let mut sum = self.word.forward(input.ids);
+        if let Some(token_type) = &self.token_type {
+            sum = sum + token_type.forward(input.type_ids);
+        }
+        let sum = sum
+            + self
+                .position
+                .forward(slots(positions, &self.position.weight.device()));
+        self.dropout.forward(self.norm.forward(sum), rows)
+    }
+}
+
+impl<B: TrainBackend> Layer<B> {
+    fn forward(&self, x: Tensor<B, 2>, rows: &Rows) -> Tensor<B, 2> {
+        let attended = self
+            .attention_output
+            .forward(self.attention.forward(x.clone(), rows));
+        let x = self
+            .attention_norm
+            .forward(self.attention_dropout.forward(attended, rows) + x);
+        let inner = self
+            .activation
+            .forward(self.intermediate.forward(x.clone()));
+        let output = self.output.forward(inner);
+        self.output_norm
+            .forward(self.output_dropout.forward(output, rows) + x)
+    }
+}
+
+impl<B: Backend> Model<B> for SequenceClassifier<B> {
+    fn num_blocks(&self) -> usize {
+        self.encoder.layers.len()
+    }
+
+    fn depth(&self, path: &ParameterPath) -> Depth {
+        depth(path)
+    }
+}
+
+impl<B: Backend> Model<B> for TokenClassifier<B> {
+    fn num_blocks(&self) -> usize {
+        self.encoder.layers.len()
+    }
+
+    fn depth(&self, path: &ParameterPath) -> Depth {
+        depth(path)
+    }
+}
+
+fn depth(path: &ParameterPath) -> Depth {
+    match path.name.split('.').collect::<Vec<_>>().as_slice() {
+        ["encoder", "layers", index, ..] => Depth::Block(
+            index
+                .parse()
+                .expect("Burn names the items of a `Vec` by their index"),
+        ),
+        ["encoder", ..] => Depth::Embeddings,
+        _ => Depth::Head,
+    }
+}
+
+fn indices<B: Backend>(slots_of_rows: Vec<usize>, layer: &Linear<B>) -> Tensor<B, 1, Int> {
+    slots(slots_of_rows, &layer.weight.device())
+}
+
+fn slots<B: Backend>(slots: Vec<usize>, device: &B::Device) -> Tensor<B, 1, Int> {
+    let slots: Vec<i32> = slots.into_iter().map(|slot| slot as i32).collect();
+    Tensor::from_data(slots.as_slice(), device)
+}

@@ -1,0 +1,128 @@
+//! `cargo xtask ci`: every check that a change must pass, cheapest first.
+
+mod readme;
+mod totals;
+
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context as _, bail};
+
+use crate::tidy;
+use totals::Totals;
+
+/// One check.
+enum Step {
+    Tidy,
+    /// The command by which the README tells how to test.
+    Readme,
+    /// A command, its words separated by spaces.
+    Run(&'static str),
+    /// The same with warnings of rustdoc as errors.
+    Document(&'static str),
+    /// A command that needs a Vulkan driver, be it a software one; skipped where there is none.
+    Vulkan(&'static str),
+}
+
+/// The checks in their order; the first that fails is the last that runs.
+///
+/// `cuda`, `rocm` and `metal` type-check on a Linux machine that has none of them: Burn 0.21 binds
+/// their libraries at run time.
+const STEPS: [Step; 8] = [
+    Step::Run("cargo fmt --all --check"),
+    Step::Tidy,
+    Step::Run("cargo clippy --workspace --all-targets -- -D warnings"),
+    Step::Readme,
+    Step::Document("cargo doc --workspace --no-deps"),
+    Step::Run("cargo check -p rekindle-cli --features ndarray,cuda,rocm,vulkan,metal"),
+    Step::Run("cargo check -p rekindle-cli --no-default-features --features flex"),
+    Step::Vulkan("cargo test -p rekindle --test backends --features wgpu"),
+];
+
+/// Runs the steps, streams what they print, and ends with the number of tests.
+pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
+    let start = Instant::now();
+    let mut totals = Totals::default();
+    let outcome = STEPS
+        .iter()
+        .try_for_each(|step| step.run(root, &mut totals));
+    println!("\n==> {:.0} s in all", start.elapsed().as_secs_f64());
+    println!("{totals}");
+    outcome
+}
+
+impl Step {
+    fn run(&self, root: &Path, totals: &mut Totals) -> anyhow::Result<()> {
+        let command = match self {
+            Self::Tidy => "cargo xtask tidy".to_owned(),
+            Self::Readme => readme::test_command(root)?,
+            Self::Run(command) | Self::Document(command) | Self::Vulkan(command) => {
+                (*command).to_owned()
+            }
+        };
+        println!("\n==> {command}");
+        if matches!(self, Self::Vulkan(_)) && !has_vulkan_driver() {
+            println!("==> skipped: no Vulkan driver here (on Debian: mesa-vulkan-drivers)");
+            return Ok(());
+        }
+        let start = Instant::now();
+        match self {
+            Self::Tidy => tidy::run(root)?,
+            Self::Document(_) => {
+                execute(&command, &[("RUSTDOCFLAGS", "-D warnings")], root, totals)?;
+            }
+            _ => execute(&command, &[], root, totals)?,
+        }
+        println!("==> {:.1} s", start.elapsed().as_secs_f64());
+        Ok(())
+    }
+}
+
+/// Runs a command, passes its output on line by line and counts the tests in it.
+fn execute(
+    command: &str,
+    variables: &[(&str, &str)],
+    root: &Path,
+    totals: &mut Totals,
+) -> anyhow::Result<()> {
+    let mut words = command.split_whitespace();
+    let mut child = Command::new(words.next().context("an empty command")?)
+        .args(words)
+        .envs(variables.iter().copied())
+        .current_dir(root)
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot start `{command}`"))?;
+    let output = child.stdout.take().context("the output is piped")?;
+    let mut terminal = io::stdout().lock();
+    for line in BufReader::new(output).split(b'\n') {
+        let line = line?;
+        totals.read(&String::from_utf8_lossy(&line));
+        terminal.write_all(&line)?;
+        terminal.write_all(b"\n")?;
+    }
+    drop(terminal);
+    let status = child.wait()?;
+    if !status.success() {
+        bail!("`{command}` failed: {status}");
+    }
+    Ok(())
+}
+
+/// True if a Vulkan loader would find a driver, by the folders and variables that it reads.
+fn has_vulkan_driver() -> bool {
+    let named = ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"];
+    let folders = [
+        "/etc/vulkan/icd.d",
+        "/usr/share/vulkan/icd.d",
+        "/usr/local/share/vulkan/icd.d",
+    ];
+    named.iter().any(|name| std::env::var_os(name).is_some())
+        || folders.iter().any(|folder| {
+            Path::new(folder)
+                .read_dir()
+                .is_ok_and(|mut files| files.next().is_some())
+        })
+}

@@ -1,0 +1,66 @@
+//! The project's own automation: `cargo xtask --help` lists what it can do.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "xtask is a program: it talks to the terminal"
+)]
+
+mod ci;
+mod fixtures;
+mod sources;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "The project's own automation")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Run every check that a change must pass, cheapest first
+    Ci,
+    /// Check sizes, names, forbidden calls and the dependency graph
+    Tidy,
+    /// Write the fixtures of the reference scripts anew (needs Python)
+    Fixtures {
+        /// Only the scripts whose path contains this text
+        filter: Option<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: &Task) -> anyhow::Result<()> {
+    let root = root()?;
+    match task {
+        Task::Ci => ci::run(&root),
+        Task::Tidy => tidy::run(&root),
+        Task::Fixtures { filter } => fixtures::run(&root, filter.as_deref().unwrap_or_default()),
+    }
+}
+
+/// The workspace's folder, from wherever cargo was called.
+///
+/// Asked at run time: a shared target folder may hold the binary of another checkout.
+fn root() -> anyhow::Result<PathBuf> {
+    let own = std::env::var_os("CARGO_MANIFEST_DIR").context("run it as `cargo xtask`")?;
+    let folder = Path::new(&own).parent();
+    Ok(folder.context("xtask lies in the workspace")?.to_owned())
+}
