@@ -1,1 +1,15 @@
-//! Tolerances, tiny models and the laws that every model obeys.
+//! Fixtures, tolerances and the laws that every model obeys, for tests.
+//!
+//! A fixture folder is what a model's `tests/reference.py` writes: a Hugging Face folder with random
+//! weights, `inputs.json`, and the numbers that transformers computes from them.
+
+mod close;
+mod fixture;
+mod ladder;
+pub mod laws;
+mod subject;
+
+pub use close::{assert_close, assert_gradient_close, largest};
+pub use fixture::Fixture;
+pub use ladder::{Hidden, climb, follow_trajectory};
+pub use subject::Subject;

@@ -145,6 +145,20 @@ impl BertConfig {
     }
 }
 
+impl<B: Backend> SequenceClassifier<B> {
+    /// The encoder below the head.
+    pub fn encoder(&self) -> &Bert<B> {
+        &self.encoder
+    }
+}
+
+impl<B: Backend> TokenClassifier<B> {
+    /// The encoder below the head.
+    pub fn encoder(&self) -> &Bert<B> {
+        &self.encoder
+    }
+}
+
 impl<B: TrainBackend> Classifier<B> for SequenceClassifier<B> {
     fn classify(&self, input: Input<B>, rows: &Rows) -> Tensor<B, 2> {
         let hidden = self.encoder.forward(input, rows);
@@ -177,6 +191,11 @@ impl<B: TrainBackend> Bert<B> {
             hidden = self.block(index, hidden, rows);
         }
         hidden
+    }
+
+    /// Number of blocks.
+    pub fn num_blocks(&self) -> usize {
+        self.layers.len()
     }
 
     /// Hidden states before the first block, `[N, D]`.

@@ -23,12 +23,10 @@ impl RunFolder {
     /// A taken name that came from a template gets a number.
     pub fn plan(recipe: &Recipe, task: TaskKind) -> Result<Self, Error> {
         let template = &recipe.run.output;
-        let base = recipe.model.base.trim_end_matches('/');
-        let model = base.rsplit('/').next().unwrap_or(base);
-        let model = model.split('@').next().unwrap_or(model);
+        let model = model_name(&recipe.model.base);
         let path = template
             .replace("{date}", &jiff::Zoned::now().date().to_string())
-            .replace("{model}", model)
+            .replace("{model}", &model)
             .replace("{task}", &task.to_string());
         let is_template = path != *template;
         let mut folder = Self {
@@ -110,5 +108,24 @@ impl RunFolder {
             MetricsCsv::new(open(&csv)?, scores::names(task)),
         );
         Ok(tee)
+    }
+}
+
+/// A short name of a model: the last part of its id, or of its path that is not just `model`.
+fn model_name(base: &str) -> String {
+    let parts = base.split(['/', '\\']).filter(|part| !matches!(*part, "" | "." | ".." | "model"));
+    let name = parts.last().unwrap_or("model");
+    name.split('@').next().unwrap_or(name).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_is_named_by_the_last_telling_part() {
+        assert_eq!(model_name("org/name@main"), "name");
+        assert_eq!(model_name("./runs/first/model/"), "first");
+        assert_eq!(model_name("model"), "model");
     }
 }

@@ -1,0 +1,155 @@
+//! A fixture folder.
+
+use std::path::{Path, PathBuf};
+
+use rekindle_data::{LabelSet, TaskKind};
+use rekindle_hub::{Checkpoint, TensorFile, read_config};
+use rekindle_nn::TensorSource;
+use rekindle_train::batch::Row;
+use rekindle_train::objective::{Objective, TagTarget, Target};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+/// Class of a token that has none.
+const IGNORED: i64 = -100;
+
+/// A tiny model, its inputs and its reference numbers.
+#[derive(Debug)]
+pub struct Fixture {
+    folder: PathBuf,
+    /// The model's `config.json`.
+    pub config: Map<String, Value>,
+    /// Rows of each batch.
+    pub batches: Vec<Vec<Row>>,
+}
+
+/// Twenty steps of training in the reference.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Trajectory {
+    pub(crate) loss: Vec<f64>,
+    pub(crate) grad_norm: Vec<f64>,
+    pub(crate) learning_rate: Vec<f64>,
+}
+
+#[derive(Deserialize)]
+struct Inputs {
+    batches: Vec<Vec<InputRow>>,
+}
+
+#[derive(Deserialize)]
+struct InputRow {
+    ids: Vec<u32>,
+    type_ids: Vec<u32>,
+    label: Value,
+}
+
+impl Fixture {
+    /// Opens a folder.
+    ///
+    /// # Panics
+    /// If the folder is not one that `reference.py` wrote.
+    pub fn open(folder: &Path) -> Self {
+        let config = read_config(folder).expect("a fixture has a config.json");
+        let mut fixture = Self { folder: folder.to_owned(), config, batches: Vec::new() };
+        if folder.join("inputs.json").exists() {
+            fixture.read_inputs(folder);
+        }
+        fixture
+    }
+
+    /// Takes the rows of another fixture of the same model.
+    ///
+    /// # Panics
+    /// As [`Fixture::open`].
+    pub fn read_inputs(&mut self, folder: &Path) {
+        let inputs: Inputs = read_json(&folder.join("inputs.json"));
+        let row = |row: InputRow| Row {
+            target: target(&row.label),
+            ids: row.ids,
+            type_ids: row.type_ids,
+        };
+        let batches = inputs.batches.into_iter();
+        self.batches = batches.map(|rows| rows.into_iter().map(row).collect()).collect();
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The task and labels of the head.
+    ///
+    /// # Panics
+    /// If there are no rows.
+    pub fn objective(&self) -> Objective {
+        let task = match &self.batches[0][0].target {
+            Target::Class(_) => TaskKind::Classify,
+            Target::Labels(_) => TaskKind::MultiLabel,
+            Target::Number(_) => TaskKind::Regress,
+            Target::Tags(_) => TaskKind::Tag,
+        };
+        // `config.json` leaves the map out where it is transformers' default of two labels.
+        let outputs = self.config.get("id2label").and_then(Value::as_object).map_or(2, Map::len);
+        let names = if task == TaskKind::Regress { 0 } else { outputs };
+        let names = (0..names).map(|id| format!("LABEL_{id}")).collect();
+        Objective::new(task, LabelSet::from_names(names))
+    }
+
+    /// Reads a tensor of `expected.safetensors`.
+    ///
+    /// # Panics
+    /// If there is none of that name.
+    pub fn expected(&self, name: &str) -> Vec<f32> {
+        let file = TensorFile::open(&self.folder.join("expected.safetensors"));
+        let values = file.expect("a fixture has expected numbers").read_f32(name);
+        values.unwrap_or_else(|error| panic!("expected numbers hold `{name}`: {error}"))
+    }
+
+    /// Calls `use_source` with the weights.
+    ///
+    /// # Panics
+    /// If there are none.
+    pub fn with_weights<T>(&self, use_source: impl FnOnce(&TensorSource) -> T) -> T {
+        let checkpoint = Checkpoint::open(&self.folder).expect("a fixture has weights");
+        let shapes = checkpoint.names().map(|name| {
+            (name.to_owned(), checkpoint.shape(name).expect("a listed tensor has a shape").to_vec())
+        });
+        use_source(&TensorSource::new(shapes, |name| checkpoint.read_f32(name)))
+    }
+
+    pub(crate) fn trajectory(&self) -> Trajectory {
+        read_json(&self.folder.join("trajectory.json"))
+    }
+}
+
+fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> T {
+    let text = std::fs::read_to_string(path)
+        .unwrap_or_else(|error| panic!("cannot read {}: {error}", path.display()));
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn target(label: &Value) -> Target {
+    match label {
+        Value::Array(labels) if labels.len() == 4 && labels.iter().all(is_bit) => {
+            Target::Labels(labels.iter().map(|label| label.as_i64() == Some(1)).collect())
+        }
+        Value::Array(classes) => Target::Tags(
+            classes
+                .iter()
+                .enumerate()
+                .filter_map(|(token, class)| {
+                    let class = class.as_i64().filter(|&class| class != IGNORED)?;
+                    Some(TagTarget { class: usize::try_from(class).ok()?, token: Some(token) })
+                })
+                .collect(),
+        ),
+        Value::Number(number) if number.is_f64() => {
+            Target::Number(number.as_f64().expect("it is a float"))
+        }
+        other => Target::Class(other.as_u64().expect("a class is an integer") as usize),
+    }
+}
+
+fn is_bit(value: &Value) -> bool {
+    matches!(value.as_i64(), Some(0 | 1))
+}

@@ -1,0 +1,169 @@
+//! From the embeddings to twenty training steps: the first rung that differs is the one to look at.
+
+use burn::module::AutodiffModule;
+use burn::tensor::Tensor;
+use rekindle_data::Batching;
+use rekindle_nn::{CheckpointNames, Model, list};
+use rekindle_train::batch::{Batch, Layout, Row};
+use rekindle_train::optimizer::{Gradients, to_host};
+use rekindle_train::recipe::{Recipe, ScheduleKind};
+use rekindle_train::task::{Inner, Task, TrainableBackend};
+
+use crate::{Fixture, Subject, assert_close, assert_gradient_close};
+
+/// Logits, hidden states and loss: absolute difference that f32 rounding explains.
+const LOGITS: f64 = 1e-4;
+/// Losses of a trajectory, relative.
+const TRAJECTORY: f64 = 1e-4;
+
+/// Gives the hidden states of a model before block 0, after it, after block 1, and so on.
+pub type Hidden<'a, B, M> = dyn Fn(&M, Batch<B>) -> Vec<Tensor<B, 2>> + 'a;
+
+/// Compares hidden states, logits, loss and every gradient of the first batch with the reference.
+///
+/// # Panics
+/// At the first rung that differs.
+///
+/// `gradient_tolerance` is relative to the largest number of a tensor.
+pub fn climb<B, M, T>(
+    fixture: &Fixture,
+    subject: &Subject<B, M, T>,
+    names: &dyn CheckpointNames,
+    hidden: &Hidden<B, M>,
+    (layout, gradient_tolerance): (Layout, f64),
+) where
+    B: TrainableBackend,
+    M: Model<B> + AutodiffModule<B>,
+    M::InnerModule: Model<Inner<B>>,
+    T: Task<B, M> + Task<Inner<B>, M::InnerModule>,
+{
+    let device = subject.model.devices().remove(0);
+    let rows: Vec<&Row> = fixture.batches[0].iter().collect();
+    let batch = || Batch::<B>::new(&rows, layout, &device);
+    for (index, states) in hidden(&subject.model, batch()).into_iter().enumerate() {
+        let name = match index {
+            0 => "hidden.embedding".to_owned(),
+            _ => format!("hidden.block.{}", index - 1),
+        };
+        let width = states.dims()[1];
+        let states = per_row(&to_vec(states), width, &batch());
+        assert_close(&name, &states, &valid_part(&fixture.expected(&name), width, &rows), LOGITS);
+    }
+    let logits = subject.task.logits(&subject.model, batch());
+    let outputs = subject.objective.num_outputs();
+    let expected = expected_logits(&fixture.expected("logits"), outputs, &rows);
+    assert_close("logits", &to_vec(logits.clone()), &expected, LOGITS);
+    let targets: Vec<_> = rows.iter().map(|row| &row.target).collect();
+    let weight: f64 = targets.iter().map(|target| subject.objective.weight(target)).sum();
+    let loss = subject.objective.loss_sum(logits, &targets) / weight;
+    assert_close("loss", &to_host(loss.clone()), &fixture.expected("loss"), LOGITS);
+    let mut gradients = Gradients::<B>::default();
+    let missing = gradients.add(&subject.model, loss.backward());
+    assert_eq!(missing, Vec::<String>::new(), "every parameter has a gradient");
+    let norm = gradients.norm();
+    for (name, found) in by_tensor(&subject.model, &gradients, names) {
+        let expected = fixture.expected(&format!("grad.{name}"));
+        assert_gradient_close(&name, &found, &expected, gradient_tolerance, norm);
+    }
+}
+
+/// Gradients under the names and in the layout of the checkpoint.
+fn by_tensor<B: TrainableBackend, M: Model<B>>(
+    model: &M,
+    gradients: &Gradients<B>,
+    names: &dyn CheckpointNames,
+) -> Vec<(String, Vec<f32>)> {
+    let parameters = list::<B, M>(model).into_iter();
+    parameters
+        .map(|parameter| {
+            let found = gradients.get(&parameter.path.name).expect("checked before");
+            let mut found = to_host(found.clone());
+            if names.is_transposed(&parameter.path) {
+                let (rows, columns) = (parameter.shape[0], parameter.shape[1]);
+                let transposed = (0..columns).flat_map(|c| (0..rows).map(move |r| (r, c)));
+                found = transposed.map(|(r, c)| found[r * columns + c]).collect();
+            }
+            (names.tensor_name(&parameter.path), found)
+        })
+        .collect()
+}
+
+/// Trains twenty steps and compares each loss, gradient norm and learning rate with the reference.
+///
+/// # Panics
+/// At the first step that differs.
+pub fn follow_trajectory<B, M, T>(fixture: &Fixture, subject: &Subject<B, M, T>, layout: Layout)
+where
+    B: TrainableBackend,
+    M: Model<B> + AutodiffModule<B>,
+    M::InnerModule: Model<Inner<B>>,
+    T: Task<B, M> + Task<Inner<B>, M::InnerModule>,
+{
+    let expected = fixture.trajectory();
+    let mut recipe = Recipe::default();
+    recipe.data.batching = Batching::Sequential;
+    recipe.train.batch_size = fixture.batches[0].len();
+    recipe.train.max_steps = expected.loss.len();
+    recipe.train.learning_rate = Some(1e-3);
+    recipe.train.schedule = ScheduleKind::Linear;
+    recipe.train.warmup = 2.0;
+    let (_, steps, _) = subject.train(&recipe, layout);
+    assert_eq!(steps.len(), expected.loss.len());
+    let near = |what: &str, step: usize, found: f64, expected: f64| {
+        let allowed = TRAJECTORY * expected.abs().max(1e-6);
+        assert!(
+            (found - expected).abs() <= allowed,
+            "{what} of step {step} is {found}, expected {expected}"
+        );
+    };
+    for (index, step) in steps.iter().enumerate() {
+        near("learning rate", step.step, step.learning_rate, expected.learning_rate[index]);
+        near("loss", step.step, step.loss, expected.loss[index]);
+        near("gradient norm", step.step, step.grad_norm, expected.grad_norm[index]);
+    }
+}
+
+fn to_vec<B: TrainableBackend>(tensor: Tensor<B, 2>) -> Vec<f32> {
+    to_host(tensor.flatten::<1>(0, 1))
+}
+
+/// Values of the real tokens, row by row.
+fn per_row<B: TrainableBackend>(values: &[f32], width: usize, batch: &Batch<B>) -> Vec<f32> {
+    let starts = batch.rows.starts();
+    let rows = starts.iter().zip(batch.rows.lengths());
+    rows.flat_map(|(start, length)| &values[start * width..(start + length) * width])
+        .copied()
+        .collect()
+}
+
+/// The same of a reference padded to the longest row.
+fn valid_part(values: &[f32], width: usize, rows: &[&Row]) -> Vec<f32> {
+    let longest = rows.iter().map(|row| row.ids.len()).max().unwrap_or(0);
+    let tokens = rows.iter().enumerate();
+    tokens
+        .flat_map(|(index, row)| {
+            let start = index * longest * width;
+            &values[start..start + row.ids.len() * width]
+        })
+        .copied()
+        .collect()
+}
+
+/// Reference logits of the targets: all of a sequence head, those of the tagged tokens of a token head.
+fn expected_logits(values: &[f32], outputs: usize, rows: &[&Row]) -> Vec<f32> {
+    use rekindle_train::objective::Target;
+    let longest = rows.iter().map(|row| row.ids.len()).max().unwrap_or(0);
+    let mut expected = Vec::new();
+    for (index, row) in rows.iter().enumerate() {
+        let slots: Vec<usize> = match &row.target {
+            Target::Tags(tags) => {
+                tags.iter().filter_map(|tag| tag.token).map(|t| index * longest + t).collect()
+            }
+            Target::Class(_) | Target::Labels(_) | Target::Number(_) => vec![index],
+        };
+        for slot in slots {
+            expected.extend(&values[slot * outputs..(slot + 1) * outputs]);
+        }
+    }
+    expected
+}

@@ -1,0 +1,228 @@
+//! What holds for every model and head, whatever its weights.
+
+use burn::module::AutodiffModule;
+use rekindle_data::Batching;
+use rekindle_nn::{Depth, Model, ParameterPath, export, list};
+use rekindle_train::batch::Layout;
+use rekindle_train::recipe::{MethodKind, Recipe, ScheduleKind};
+use rekindle_train::task::{Inner, Task, TrainableBackend};
+
+use crate::{Subject, assert_close};
+
+/// Equal up to the order of additions in f32.
+const ROUNDING: f64 = 1e-5;
+
+/// Runs every law on a subject without dropout.
+///
+/// # Panics
+/// If a law is broken.
+pub fn hold<B, M, T>(subject: &Subject<B, M, T>)
+where
+    B: TrainableBackend,
+    M: Model<B> + AutodiffModule<B>,
+    M::InnerModule: Model<Inner<B>>,
+    T: Task<B, M> + Task<Inner<B>, M::InnerModule>,
+{
+    one_batch_can_be_overfitted(subject);
+    accumulation_equals_one_batch(subject);
+    a_partial_window_counts_its_own_rows(subject);
+    frozen_weights_do_not_move(subject);
+    padding_changes_nothing(subject);
+    the_evaluation_does_not_depend_on_the_batch(subject);
+}
+
+/// A recipe that takes the rows in order, with a constant learning rate.
+pub fn plain_recipe(steps: usize, batch_size: usize, learning_rate: f64) -> Recipe {
+    let mut recipe = Recipe::default();
+    recipe.data.batching = Batching::Sequential;
+    recipe.train.batch_size = batch_size;
+    recipe.train.max_steps = steps;
+    recipe.train.learning_rate = Some(learning_rate);
+    recipe.train.schedule = ScheduleKind::Constant;
+    recipe.train.warmup = 0.0;
+    recipe
+}
+
+fn one_batch_can_be_overfitted<B, M, T>(subject: &Subject<B, M, T>)
+where
+    B: TrainableBackend,
+    M: Model<B> + AutodiffModule<B>,
+    M::InnerModule: Model<Inner<B>>,
+    T: Task<B, M> + Task<Inner<B>, M::InnerModule>,
+{
+    let recipe = plain_recipe(80, subject.rows.len(), 1e-2);
+    let (_, steps, _) = subject.train(&recipe, Layout::Ragged);
+    let (first, last) = (steps[0].loss, steps[steps.len() - 1].loss);
+    assert!(last < 0.1 * first, "the loss of one batch fell only from {first} to {last}");
+}
+
+fn accumulation_equals_one_batch<B, M, T>(subject: &Subject<B, M, T>)
+where
+    B: TrainableBackend,
+    M: Model<B> + AutodiffModule<B>,
+    M::InnerModule: Model<Inner<B>>,
+    T: Task<B, M> + Task<Inner<B>, M::InnerModule>,
+{
+    let whole = plain_recipe(4, 4, 1e-3);
+    let mut pieces = plain_recipe(4, 1, 1e-3);
+    pieces.train.accumulate = 4;
+    let (_, whole, _) = subject.train(&whole, Layout::Ragged);
+    let (_, pieces, _) = subject.train(&pieces, Layout::Ragged);
+    for (whole, pieces) in whole.iter().zip(&pieces) {
+        let step = whole.step;
+        assert_eq!(whole.examples, pieces.examples, "rows of step {step}");
+        assert_eq!(whole.tokens, pieces.tokens, "tokens of step {step}");
+        near(&format!("loss of step {step}"), pieces.loss, whole.loss);
+        near(&format!("gradient norm of step {step}"), pieces.grad_norm, whole.grad_norm);
+        assert_eq!(whole.learning_rate, pieces.learning_rate, "learning rate of step {step}");
+    }
+}
+
+/// Ten rows in windows of four make three steps, the last one of two rows and of their mean.
+fn a_partial_window_counts_its_own_rows<B, M, T>(subject: &Subject<B, M, T>)
+where
+    B: TrainableBackend,
+    M: Model<B> + AutodiffModule<B>,
+    M::InnerModule: Model<Inner<B>>,
+    T: Task<B, M> + Task<Inner<B>, M::InnerModule>,
+{
+    let mut subject = subject.clone();
+    subject.rows.truncate(10);
+    let mut recipe = plain_recipe(0, 1, 1e-3);
+    recipe.train.epochs = 1;
+    recipe.train.accumulate = 4;
+    let (_, steps, finish) = subject.train(&recipe, Layout::Ragged);
+    let examples: Vec<usize> = steps.iter().map(|step| step.examples).collect();
+    assert_eq!(examples, [4, 4, 2], "rows of each step");
+    assert_eq!(finish.steps, 3);
+    let mut whole = plain_recipe(0, 4, 1e-3);
+    whole.train.epochs = 1;
+    let (_, whole, _) = subject.train(&whole, Layout::Ragged);
+    near("gradient norm of the last window", steps[2].grad_norm, whole[2].grad_norm);
+    near("loss of the last window", steps[2].loss, whole[2].loss);
+}
+
+fn frozen_weights_do_not_move<B, M, T>(subject: &Subject<B, M, T>)
+where
+    B: TrainableBackend,
+    M: Model<B> + AutodiffModule<B>,
+    M::InnerModule: Model<Inner<B>>,
+    T: Task<B, M> + Task<Inner<B>, M::InnerModule>,
+{
+    let last = subject.model.num_blocks() - 1;
+    for (kind, lowest) in [(MethodKind::Head, Depth::Head), (MethodKind::LastLayers, Depth::Block(last))]
+    {
+        let mut recipe = plain_recipe(3, 4, 1e-2);
+        recipe.method.kind = kind;
+        recipe.method.layers = 1;
+        let (trained, _, _) = subject.train(&recipe, Layout::Ragged);
+        let before = values::<B, M>(&subject.model);
+        for ((path, before), (_, after)) in before.iter().zip(values::<B, M>(&trained)) {
+            let is_frozen = subject.model.depth(path) < lowest;
+            let moved = before.iter().zip(&after).any(|(a, b)| a.to_bits() != b.to_bits());
+            assert_eq!(moved, !is_frozen, "{kind:?}: whether `{}` moved", path.name);
+        }
+        let states = list::<B, M>(&trained);
+        for parameter in states {
+            let is_frozen = subject.model.depth(&parameter.path) < lowest;
+            assert_eq!(parameter.is_trainable, !is_frozen, "{kind:?}: `{}`", parameter.path.name);
+        }
+    }
+}
+
+fn padding_changes_nothing<B, M, T>(subject: &Subject<B, M, T>)
+where
+    B: TrainableBackend,
+    M: Model<B> + AutodiffModule<B>,
+    M::InnerModule: Model<Inner<B>>,
+    T: Task<B, M> + Task<Inner<B>, M::InnerModule>,
+{
+    let device = subject.model.devices().remove(0);
+    let model = subject.model.valid();
+    let logits = |layout, batch| {
+        subject.runner(layout, batch).logits::<Inner<B>, _>(&model, &subject.rows, &device).concat()
+    };
+    let alone = logits(Layout::Ragged, 1);
+    for (what, layout, batch) in [
+        ("ragged batch", Layout::Ragged, 5),
+        ("padded batch", Layout::Padded { multiple: 1 }, 5),
+        ("padded to 16", Layout::Padded { multiple: 16 }, 3),
+    ] {
+        assert_close(what, &logits(layout, batch), &alone, ROUNDING);
+    }
+}
+
+fn the_evaluation_does_not_depend_on_the_batch<B, M, T>(subject: &Subject<B, M, T>)
+where
+    B: TrainableBackend,
+    M: Model<B> + AutodiffModule<B>,
+    M::InnerModule: Model<Inner<B>>,
+    T: Task<B, M> + Task<Inner<B>, M::InnerModule>,
+{
+    let device = subject.model.devices().remove(0);
+    let model = subject.model.valid();
+    let evaluate = |batch| {
+        let runner = subject.runner(Layout::Ragged, batch);
+        runner.evaluate::<Inner<B>, _>(&model, &subject.rows, &device)
+    };
+    let alone = evaluate(1);
+    for batch in [7, 32] {
+        let found = evaluate(batch);
+        let difference = (found.loss - alone.loss).abs() / alone.loss;
+        assert!(difference < 1e-6, "loss with batches of {batch}: {} {}", found.loss, alone.loss);
+        for ((name, found), (_, alone)) in found.scores.summary.iter().zip(&alone.scores.summary) {
+            near(&format!("{name} with batches of {batch}"), *found, *alone);
+        }
+    }
+}
+
+/// Dropout acts in training only, repeats with the seed, and differs between seeds.
+///
+/// # Panics
+/// If it does not. The subject's model has dropout.
+pub fn dropout_repeats_with_the_seed<B, M, T>(subject: &Subject<B, M, T>)
+where
+    B: TrainableBackend,
+    M: Model<B> + AutodiffModule<B>,
+    M::InnerModule: Model<Inner<B>>,
+    T: Task<B, M> + Task<Inner<B>, M::InnerModule>,
+{
+    let losses = |seed| -> Vec<u64> {
+        let mut recipe = plain_recipe(5, 4, 1e-3);
+        recipe.train.seed = seed;
+        let (_, steps, _) = subject.train(&recipe, Layout::Ragged);
+        steps.iter().map(|step| step.loss.to_bits()).collect()
+    };
+    let first = losses(1);
+    assert_eq!(first, losses(1), "the same seed repeats bit for bit");
+    assert_ne!(first[0], losses(2)[0], "another seed draws other masks");
+    let device = subject.model.devices().remove(0);
+    let evaluate = || {
+        let model = subject.model.valid();
+        let runner = subject.runner(Layout::Ragged, 4);
+        runner.evaluate::<Inner<B>, _>(&model, &subject.rows, &device).loss
+    };
+    assert_eq!(evaluate().to_bits(), evaluate().to_bits(), "an evaluation draws nothing");
+}
+
+fn values<B: TrainableBackend, M: Model<B>>(model: &M) -> Vec<(ParameterPath, Vec<f32>)> {
+    struct Own;
+    impl rekindle_nn::CheckpointNames for Own {
+        fn tensor_name(&self, path: &ParameterPath) -> String {
+            path.name.clone()
+        }
+        fn canonical(&self, name: &str) -> String {
+            name.to_owned()
+        }
+        fn is_head(&self, _path: &ParameterPath) -> bool {
+            false
+        }
+    }
+    let paths = list::<B, M>(model).into_iter().map(|parameter| parameter.path);
+    paths.zip(export::<B, M>(model, &Own).into_iter().map(|tensor| (tensor.values)())).collect()
+}
+
+fn near(what: &str, found: f64, expected: f64) {
+    let difference = (found - expected).abs();
+    assert!(difference <= ROUNDING * expected.abs().max(1e-3), "{what}: {found}, expected {expected}");
+}
