@@ -80,12 +80,13 @@ def main():
         seconds.append(time.perf_counter() - start)
     measured = seconds[WARM_UP_STEPS:]
     result = {
-        "torch": torch.__version__,
+        "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
         "device": device,
         "threads": torch.get_num_threads(),
         "batch_size": options.batch_size,
         "tokens": options.tokens,
         "repeats": options.repeats,
+        "first_seconds": seconds[0],
         "median_seconds": statistics.median(measured),
         "fastest_seconds": min(measured),
         "slowest_seconds": max(measured),

@@ -6,8 +6,12 @@
     reason = "xtask is a program: it talks to the terminal"
 )]
 
+mod bench;
 mod ci;
 mod fixtures;
+mod program;
+mod slow;
+mod snips;
 mod sources;
 mod tidy;
 
@@ -35,6 +39,10 @@ enum Task {
         /// Only the scripts whose path contains this text
         filter: Option<String>,
     },
+    /// Time training: a step of MiniLM's shape, an epoch of SNIPS, the same in torch
+    Bench(bench::Options),
+    /// Prove at full size: what training reaches, and that transformers agrees (needs Python)
+    Slow(slow::Options),
 }
 
 fn main() -> ExitCode {
@@ -53,6 +61,8 @@ fn run(task: &Task) -> anyhow::Result<()> {
         Task::Ci => ci::run(&root),
         Task::Tidy => tidy::run(&root),
         Task::Fixtures { filter } => fixtures::run(&root, filter.as_deref().unwrap_or_default()),
+        Task::Bench(options) => bench::run(&root, options),
+        Task::Slow(options) => slow::run(&root, options),
     }
 }
 

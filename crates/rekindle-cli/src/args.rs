@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use rekindle::data::TaskKind;
 
 /// Fine-tunes pre-trained transformers on any GPU, or on a CPU.
@@ -27,6 +27,7 @@ pub(crate) enum Command {
 
 /// What `train` takes; flags win over the recipe file.
 #[derive(Debug, Args)]
+#[command(allow_negative_numbers = true)]
 pub(crate) struct Train {
     /// Recipe file; the one in a run folder repeats that run.
     pub(crate) recipe: Option<PathBuf>,
@@ -127,14 +128,15 @@ pub(crate) struct Eval {
 
 /// What `predict` takes.
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("rows").required(true))]
 pub(crate) struct Predict {
     #[command(flatten)]
     pub(crate) trained: Trained,
     /// File of rows (JSONL, CSV, TSV, CoNLL), or `-` for JSONL on standard input.
-    #[arg(long, value_name = "FILE|-", conflicts_with = "text")]
+    #[arg(long, value_name = "FILE|-", group = "rows")]
     pub(crate) input: Option<PathBuf>,
     /// A text to answer; may be repeated.
-    #[arg(long, value_name = "TEXT", required_unless_present = "input")]
+    #[arg(long, value_name = "TEXT", group = "rows")]
     pub(crate) text: Vec<String>,
     /// Write the answers to a file [default: standard output].
     #[arg(long, value_name = "FILE")]

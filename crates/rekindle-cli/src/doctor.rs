@@ -4,14 +4,25 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::Result;
-use rekindle::backend::{NAMES, built, choose, detect};
+use rekindle::backend::{Choice, NAMES, built, choose, detect};
+use rekindle::selftest::{self, Report};
 
 use crate::args::Doctor;
+use crate::failure::FAILED;
 
 /// Lists backends and devices, or tests one.
 pub(crate) fn run(arguments: &Doctor) -> Result<ExitCode> {
     let mut out = io::stdout().lock();
     writeln!(out, "rekindle {}", env!("CARGO_PKG_VERSION"))?;
+    if arguments.selftest {
+        let choice = choose(&arguments.backend).map_err(rekindle::Error::from)?;
+        return test(&choice, &mut out);
+    }
+    list(&mut out)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list(out: &mut impl Write) -> Result<()> {
     let missing: Vec<_> = NAMES
         .into_iter()
         .filter(|name| built().all(|b| b != *name))
@@ -36,6 +47,54 @@ pub(crate) fn run(arguments: &Doctor) -> Result<ExitCode> {
     }
     let auto = choose("auto").map_err(rekindle::Error::from)?;
     writeln!(out, "auto takes {}: {}", auto.found.backend, auto.reason)?;
-    let _ = arguments;
-    Ok(ExitCode::SUCCESS)
+    Ok(())
+}
+
+fn test(choice: &Choice, out: &mut impl Write) -> Result<ExitCode> {
+    let (backend, device) = (choice.found.backend, &choice.found.device);
+    // A GPU compiles its kernels first: the line stands there while it does.
+    writeln!(out, "selftest of {backend} ({device}): {}", choice.reason)?;
+    out.flush()?;
+    let report = selftest::run(choice);
+    table(&report, out)?;
+    let (count, failed) = (report.rows.len(), report.num_failed());
+    if report.passed() {
+        writeln!(
+            out,
+            "selftest passed: {count} checks on {backend} ({device})"
+        )?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    writeln!(
+        out,
+        "selftest FAILED: {failed} of {count} checks on {backend} ({device})"
+    )?;
+    Ok(ExitCode::from(FAILED))
+}
+
+fn table(report: &Report, out: &mut impl Write) -> Result<()> {
+    writeln!(out, "compared with {}\n", report.reference)?;
+    writeln!(
+        out,
+        "{:<22} {:<9} {:>9} {:>9}",
+        "check", "of", "deviation", "tolerance"
+    )?;
+    for check in &report.rows {
+        let verdict = match &check.failure {
+            None => "ok".to_owned(),
+            Some(failure) => format!("FAILED: {failure}"),
+        };
+        let deviation = if check.deviation.is_nan() {
+            "-".to_owned()
+        } else {
+            format!("{:.1e}", check.deviation)
+        };
+        writeln!(
+            out,
+            "{:<22} {:<9} {deviation:>9} {:>9.0e}  {verdict}",
+            check.name, check.what, check.tolerance
+        )?;
+    }
+    writeln!(out)?;
+    Ok(())
 }

@@ -1,11 +1,11 @@
 //! `rekindle eval`.
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use rekindle::backend::{Choice, choose};
 use rekindle::hub::{HubOptions, resolve};
 use rekindle::predict::{EvaluatedRow, Evaluation, Predictor};
@@ -13,7 +13,7 @@ use rekindle::{Error, scores::Scores};
 use serde_json::{Value, json};
 
 use crate::args::{Eval, Trained};
-use crate::progress::DownloadBar;
+use crate::progress::{DownloadBar, note};
 
 /// Opens the model that a command names, and the backend that it asks for.
 pub(crate) fn open(trained: &Trained) -> Result<(Predictor, Choice), Error> {
@@ -31,17 +31,20 @@ pub(crate) fn open(trained: &Trained) -> Result<(Predictor, Choice), Error> {
 pub(crate) fn run(arguments: &Eval) -> Result<ExitCode> {
     let (predictor, backend) = open(&arguments.trained)?;
     let evaluation = predictor.evaluate(&backend, &arguments.data)?;
-    for note in &evaluation.notes {
-        eprintln!("{note}");
+    for line in &evaluation.notes {
+        note(line);
     }
     if evaluation.truncated > 0 {
-        eprintln!(
+        note(format_args!(
             "warning: {} rows were cut to the maximum length",
             evaluation.truncated
-        );
+        ));
     }
     if evaluation.skipped > 0 {
-        eprintln!("warning: {} rows have no word to score", evaluation.skipped);
+        note(format_args!(
+            "warning: {} rows have no word to score",
+            evaluation.skipped
+        ));
     }
     if let Some(path) = &arguments.per_example {
         write_rows(path, &evaluation.rows)?;
@@ -56,12 +59,20 @@ pub(crate) fn run(arguments: &Eval) -> Result<ExitCode> {
 }
 
 fn write_rows(path: &Path, rows: &[EvaluatedRow]) -> Result<()> {
-    let context = || format!("cannot write `{}`", path.display());
-    let mut file = BufWriter::new(File::create(path).with_context(context)?);
+    let failed = |source| cannot_write(path, source);
+    let mut file = BufWriter::new(File::create(path).map_err(failed)?);
     for row in rows {
-        writeln!(file, "{}", serde_json::to_string(row)?).with_context(context)?;
+        writeln!(file, "{}", serde_json::to_string(row)?).map_err(failed)?;
     }
-    file.flush().with_context(context)
+    Ok(file.flush().map_err(failed)?)
+}
+
+/// Says which file could not be written.
+pub(crate) fn cannot_write(path: &Path, source: io::Error) -> Error {
+    Error::Write {
+        path: path.to_owned(),
+        source,
+    }
 }
 
 fn to_json(evaluation: &Evaluation) -> Value {
@@ -103,15 +114,16 @@ fn table(evaluation: &Evaluation) -> String {
                 number("precision"),
                 number("recall"),
                 number("f1"),
-                class["support"],
+                class["support"].as_u64().unwrap_or(0),
             );
         }
     }
     if let Some(confusion) = list("confusion") {
         text += "\nconfusion (rows: expected, columns: predicted, in the order above)\n";
         for row in &confusion {
-            let cells = row.as_array().into_iter().flatten();
-            text += &cells.map(|cell| format!("{cell:>6}")).collect::<String>();
+            for cell in row.as_array().into_iter().flatten() {
+                text += &format!("{:>6}", cell.as_u64().unwrap_or(0));
+            }
             text.push('\n');
         }
     }

@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use rekindle::Error;
 
+use crate::progress::note;
+
 /// Exit code of a failure of the work.
 pub(crate) const FAILED: u8 = 1;
 /// Exit code of wrong usage or input.
@@ -20,14 +22,15 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     // Some messages quote their cause already.
     let mut text = error.to_string();
     for cause in error.chain().skip(1).map(ToString::to_string) {
-        if !text.contains(&cause) {
+        let cause = cause.trim_end();
+        if !text.contains(cause) {
             text = format!("{text}: {cause}");
         }
     }
-    eprintln!("error: {text}");
+    note(format_args!("error: {text}"));
     let known = error.downcast_ref::<Error>();
     if let Some(hint) = known.and_then(Error::hint) {
-        eprintln!("hint: {hint}");
+        note(format_args!("hint: {hint}"));
     }
     let is_usage = known.is_none_or(Error::is_usage);
     ExitCode::from(if is_usage { USAGE } else { FAILED })

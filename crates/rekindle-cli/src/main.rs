@@ -20,6 +20,11 @@ use clap::Parser;
 
 use args::{Arguments, Command};
 
+/// Tensors of a training step are large and short-lived: the C library's allocator gives their pages
+/// back to the system and faults them in again at every step.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Train(arguments) => train::run(&arguments),

@@ -5,14 +5,15 @@ use std::io::{self, BufReader, BufWriter, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use rekindle::data::{Format, Record, Records, RowError};
 use rekindle::{Error, predict::Answered};
 use serde_json::{Map, Value};
 
 use crate::args::Predict;
-use crate::eval::open;
+use crate::eval::{cannot_write, open};
 use crate::failure::FAILED;
+use crate::progress::note;
 
 /// Answers rows, each with an object.
 pub(crate) fn run(arguments: &Predict) -> Result<ExitCode> {
@@ -20,7 +21,7 @@ pub(crate) fn run(arguments: &Predict) -> Result<ExitCode> {
     let mut records = records(arguments)?;
     let mut out: Box<dyn Write> = match &arguments.output {
         Some(path) => Box::new(BufWriter::new(
-            File::create(path).with_context(|| format!("cannot write `{}`", path.display()))?,
+            File::create(path).map_err(|source| cannot_write(path, source))?,
         )),
         None => Box::new(BufWriter::new(io::stdout().lock())),
     };
@@ -33,10 +34,14 @@ pub(crate) fn run(arguments: &Predict) -> Result<ExitCode> {
         truncated,
     } = answered;
     if truncated > 0 {
-        eprintln!("warning: {truncated} rows were cut to the maximum length");
+        note(format_args!(
+            "warning: {truncated} rows were cut to the maximum length"
+        ));
     }
     if failed > 0 {
-        eprintln!("error: {failed} rows could not be answered; each holds its `error`");
+        note(format_args!(
+            "error: {failed} rows could not be answered; each holds its `error`"
+        ));
         return Ok(ExitCode::from(FAILED));
     }
     Ok(ExitCode::SUCCESS)

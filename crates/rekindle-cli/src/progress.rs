@@ -1,7 +1,16 @@
-//! A progress bar for downloads.
+//! What is told on standard error while a command works.
+
+use std::fmt::Display;
+use std::io::{self, Write};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use rekindle::hub::Progress;
+
+/// Writes a line to standard error.
+pub(crate) fn note(line: impl Display) {
+    // `eprintln!` panics where nobody reads; a run goes on.
+    let _ = writeln!(io::stderr(), "{line}");
+}
 
 /// Draws a bar per file on standard error; draws nothing where that is not a terminal.
 #[derive(Debug, Default)]

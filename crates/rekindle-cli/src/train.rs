@@ -16,7 +16,7 @@ use toml::Table;
 
 use crate::args::{Dashboard, Train};
 use crate::failure::INTERRUPTED;
-use crate::progress::DownloadBar;
+use crate::progress::{DownloadBar, note};
 
 /// Trains, and tells what came of it.
 pub(crate) fn run(arguments: &Train) -> Result<ExitCode> {
@@ -24,14 +24,13 @@ pub(crate) fn run(arguments: &Train) -> Result<ExitCode> {
     let recipe = Recipe::from_table(&table).map_err(Error::from)?;
     let log_every = recipe.train.log_every;
     let prepared = prepare(recipe, &HubOptions::from_env(), &mut DownloadBar::default())?;
-    let is_quiet = arguments.dashboard == Dashboard::None;
-    if !is_quiet {
+    if arguments.dashboard != Dashboard::None {
         let backend = &prepared.backend;
         tell(&prepared.briefing);
-        eprintln!(
+        note(format_args!(
             "backend {} ({}): {}",
             backend.found.backend, backend.found.device, backend.reason
-        );
+        ));
     }
     let mut sink: Box<dyn Sink> = match arguments.dashboard {
         Dashboard::Auto | Dashboard::Plain => Box::new(PlainLines::new(io::stderr(), log_every)),
@@ -42,9 +41,7 @@ pub(crate) fn run(arguments: &Train) -> Result<ExitCode> {
     let outcome = prepared.run(&mut |event: Event| sink.emit(event), &|| {
         is_stopped.load(Ordering::Relaxed)
     })?;
-    if !is_quiet {
-        summarize(&outcome);
-    }
+    summarize(&outcome, arguments.dashboard);
     Ok(if outcome.finish.is_interrupted {
         ExitCode::from(INTERRUPTED)
     } else {
@@ -86,11 +83,6 @@ fn table(arguments: &Train) -> Result<Table, recipe::RecipeError> {
         ("data.max_length", max_length),
         ("train.seed", seed),
     ];
-    for (key, value) in flags {
-        if let Some(value) = value {
-            set(&mut table, &format!("{key}={value}"))?;
-        }
-    }
     let texts = [
         ("model.base", model),
         ("data.valid", valid),
@@ -99,24 +91,25 @@ fn table(arguments: &Train) -> Result<Table, recipe::RecipeError> {
         ("run.backend", backend),
         ("run.output", output),
     ];
+    let mut all = Vec::new();
+    for (key, value) in flags {
+        all.extend(value.iter().map(|value| format!("{key}={value}")));
+    }
     for (key, value) in texts {
-        if let Some(value) = value {
-            set(
-                &mut table,
-                &format!("{key}={}", toml::Value::from(value.as_str())),
-            )?;
-        }
+        all.extend(value.iter().map(|value| quoted(key, value.as_str())));
     }
     if !data.is_empty() {
-        set(
-            &mut table,
-            &format!("data.train={}", toml::Value::from(data.clone())),
-        )?;
+        all.push(quoted("data.train", data.clone()));
     }
-    for pair in pairs {
+    for pair in all.iter().chain(pairs) {
         set(&mut table, pair)?;
     }
     Ok(table)
+}
+
+/// A pair whose value is text, whatever it looks like.
+fn quoted(key: &str, value: impl Into<toml::Value>) -> String {
+    format!("{key}={}", value.into())
 }
 
 /// Prints the plan before step 1.
@@ -129,23 +122,27 @@ fn tell(briefing: &Briefing) {
         baseline,
     } = briefing;
     for line in notes.iter().chain(plan) {
-        eprintln!("{line}");
+        note(line);
     }
     for sample in samples {
-        eprintln!("  {}  =>  {}", sample.text, sample.target);
+        note(format_args!("  {}  =>  {}", sample.text, sample.target));
     }
     if let Some(baseline) = baseline {
-        eprintln!("a model that learned nothing: {baseline}");
+        note(format_args!("a model that learned nothing: {baseline}"));
     }
     for warning in warnings {
-        eprintln!("warning: {warning}");
+        note(format_args!("warning: {warning}"));
     }
 }
 
 /// Says where the result is, and what to type next.
-fn summarize(outcome: &Outcome) {
+fn summarize(outcome: &Outcome, dashboard: Dashboard) {
     let folder = outcome.folder.path.display();
-    let mut out = io::stdout().lock();
+    // Where events go to standard output, nothing else does.
+    let mut out: Box<dyn Write> = match dashboard {
+        Dashboard::Json => Box::new(io::stderr()),
+        Dashboard::Auto | Dashboard::Plain | Dashboard::None => Box::new(io::stdout()),
+    };
     // A closed pipe takes nothing away: the model is saved.
     let _ = writeln!(out, "model saved in {}", outcome.folder.model().display());
     let _ = writeln!(
@@ -162,7 +159,7 @@ fn stop_on_interrupt() -> Result<Arc<AtomicBool>> {
         if flag.swap(true, Ordering::Relaxed) {
             std::process::exit(i32::from(INTERRUPTED));
         }
-        eprintln!("stopping after this step; press Ctrl-C again to stop at once");
+        note("stopping after this step; press Ctrl-C again to stop at once");
     })?;
     Ok(is_stopped)
 }

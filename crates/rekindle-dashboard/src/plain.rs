@@ -6,6 +6,12 @@ use rekindle_train::events::{Evaluation, Event, Events, Finish, Load, Start, Ste
 
 use crate::sink::{FirstError, Sink};
 
+/// No line is wider, as far as names allow.
+const WIDTH: usize = 100;
+
+/// The header of the table of epochs is written again when it is further above than this.
+const HEADER_IN_SIGHT: usize = 20;
+
 /// Writes progress for people, without colors or cursor movements.
 #[derive(Debug)]
 pub struct PlainLines<W> {
@@ -14,8 +20,10 @@ pub struct PlainLines<W> {
     log_every: usize,
     /// Planned steps.
     steps: usize,
-    /// Columns of the table's metrics, once its header is written.
-    columns: Option<Vec<String>>,
+    /// Names of the table's metrics, and lines since they were written as its header.
+    header: Option<(Vec<String>, usize)>,
+    /// An evaluation that the row of its epoch may still say all of.
+    evaluation: Option<Evaluation>,
     /// Seconds of the steps after the first one, and how many.
     warm: (f64, usize),
 }
@@ -28,12 +36,16 @@ impl<W: Write> PlainLines<W> {
             error: FirstError::default(),
             log_every,
             steps: 0,
-            columns: None,
+            header: None,
+            evaluation: None,
             warm: (0.0, 0),
         }
     }
 
     fn line(&mut self, text: &str) {
+        if let Some((_, lines)) = &mut self.header {
+            *lines += 1;
+        }
         let writer = &mut self.writer;
         self.error.guard(|| {
             writeln!(writer, "{text}")?;
@@ -66,8 +78,8 @@ impl<W: Write> PlainLines<W> {
         } = load;
         self.line(&format!("loaded {} tensors of the base", loaded.len()));
         for (what, names) in [("made from the seed", fresh), ("unused", unused)] {
-            if !names.is_empty() {
-                self.line(&format!("{what}: {}", names.join(", ")));
+            for line in wrapped(what, names) {
+                self.line(&line);
             }
         }
         for mismatch in replaced {
@@ -104,37 +116,35 @@ impl<W: Write> PlainLines<W> {
         ));
     }
 
-    /// A row of the table of epochs, under its header when it is the first one.
+    /// A row of the table of epochs, under its header where that is out of sight.
     fn epoch(&mut self, epoch: &Evaluation) {
-        if self.columns.is_none() && !epoch.metrics.is_empty() {
-            self.columns = Some(epoch.metrics.keys().cloned().collect());
+        let columns: Vec<String> = epoch.metrics.keys().cloned().collect();
+        let is_in_sight =
+            |(known, lines): &(Vec<String>, usize)| *known == columns && *lines < HEADER_IN_SIGHT;
+        if !self.header.as_ref().is_some_and(is_in_sight) {
+            let metrics = columns
+                .iter()
+                .fold(String::new(), |line, name| format!("{line} {name:>7}"));
+            self.line(&format!(
+                "epoch   step train loss valid loss{metrics} seconds    tok/s"
+            ));
+            self.header = Some((columns.clone(), 0));
         }
-        let columns = self.columns.clone().unwrap_or_default();
-        let header = columns.iter().fold(
-            format!(
-                "{:>6} {:>7} {:>10} {:>10}",
-                "epoch", "step", "train loss", "valid loss"
-            ),
-            |line, name| format!("{line} {name:>width$}", width = name.len().max(8)),
-        );
-        self.line(&format!("{header} {:>8} {:>9}", "seconds", "tok/s"));
-        let valid = epoch
-            .valid_loss
-            .map_or("-".to_owned(), |loss| format!("{loss:.4}"));
-        let row = columns.iter().fold(
-            format!(
-                "{:>6.2} {:>7} {:>10.4} {valid:>10}",
-                epoch.epoch, epoch.step, epoch.train_loss
-            ),
-            |line, name| {
-                let value = epoch.metrics.get(name).and_then(serde_json::Value::as_f64);
-                let value = value.map_or("-".to_owned(), |value| format!("{value:.4}"));
-                format!("{line} {value:>width$}", width = name.len().max(8))
-            },
-        );
-        let best = if epoch.is_best { "  best" } else { "" };
-        let speed = grouped(epoch.tokens_per_second as usize);
-        self.line(&format!("{row} {:>8.1} {speed:>9}{best}", epoch.seconds));
+        let number = |value: Option<f64>| value.map_or("-".to_owned(), |x| format!("{x:.4}"));
+        let metrics = columns.iter().fold(String::new(), |line, name| {
+            let value = number(epoch.metrics[name].as_f64());
+            format!("{line} {value:>width$}", width = name.len().max(7))
+        });
+        self.line(&format!(
+            "{:>5.2} {:>6} {:>10} {:>10}{metrics} {:>7.1} {:>8}{}",
+            epoch.epoch,
+            epoch.step,
+            number(Some(epoch.train_loss)),
+            number(epoch.valid_loss),
+            epoch.seconds,
+            grouped(epoch.tokens_per_second as usize),
+            if epoch.is_best { "  best" } else { "" },
+        ));
     }
 
     fn evaluation(&mut self, evaluation: &Evaluation) {
@@ -180,11 +190,18 @@ impl<W: Write> PlainLines<W> {
 
 impl<W: Write> Events for PlainLines<W> {
     fn emit(&mut self, event: Event) {
+        if let Some(evaluation) = self.evaluation.take() {
+            let is_repeated =
+                matches!(&event, Event::Epoch(epoch) if epoch.step == evaluation.step);
+            if !is_repeated {
+                self.evaluation(&evaluation);
+            }
+        }
         match event {
             Event::Start(start) => self.start(&start),
             Event::Load(load) => self.load(&load),
             Event::Step(step) => self.step(&step),
-            Event::Evaluation(evaluation) => self.evaluation(&evaluation),
+            Event::Evaluation(evaluation) => self.evaluation = Some(evaluation),
             Event::Epoch(epoch) => self.epoch(&epoch),
             Event::Warning { message } => self.line(&format!("warning: {message}")),
             Event::Finish(finish) => self.finish(&finish),
@@ -196,6 +213,24 @@ impl<W: Write> Sink for PlainLines<W> {
     fn failure(&self) -> Option<&io::Error> {
         self.error.get()
     }
+}
+
+/// Names after what they are, in as many lines as they need; no line without a name.
+fn wrapped(what: &str, names: &[String]) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for name in names {
+        match lines.last_mut() {
+            None => lines.push(format!("{what}: {name}")),
+            Some(line) if line.len() + ", ,".len() + name.len() <= WIDTH => {
+                *line += &format!(", {name}");
+            }
+            Some(line) => {
+                line.push(',');
+                lines.push(format!("  {name}"));
+            }
+        }
+    }
+    lines
 }
 
 /// `1234567` as `1,234,567`.

@@ -20,14 +20,22 @@ pub fn assert_close(what: &str, found: &[f32], expected: &[f32], tolerance: f64)
 ///
 /// # Panics
 /// If it is not.
-pub fn assert_gradient_close(what: &str, found: &[f32], expected: &[f32], tolerance: f64, norm: f64) {
+pub fn assert_gradient_close(
+    what: &str,
+    found: &[f32],
+    expected: &[f32],
+    tolerance: f64,
+    norm: f64,
+) {
     let allowed = tolerance * largest(expected) + tolerance * 1e-2 * norm;
     assert_close(what, found, expected, allowed);
 }
 
 /// The largest absolute value.
 pub fn largest(values: &[f32]) -> f64 {
-    values.iter().fold(0.0, |most, &value| f64::from(value).abs().max(most))
+    values
+        .iter()
+        .fold(0.0, |most, &value| f64::from(value).abs().max(most))
 }
 
 fn worst(found: &[f32], expected: &[f32]) -> (usize, f64) {

@@ -50,7 +50,11 @@ impl Fixture {
     /// If the folder is not one that `reference.py` wrote.
     pub fn open(folder: &Path) -> Self {
         let config = read_config(folder).expect("a fixture has a config.json");
-        let mut fixture = Self { folder: folder.to_owned(), config, batches: Vec::new() };
+        let mut fixture = Self {
+            folder: folder.to_owned(),
+            config,
+            batches: Vec::new(),
+        };
         if folder.join("inputs.json").exists() {
             fixture.read_inputs(folder);
         }
@@ -69,7 +73,9 @@ impl Fixture {
             type_ids: row.type_ids,
         };
         let batches = inputs.batches.into_iter();
-        self.batches = batches.map(|rows| rows.into_iter().map(row).collect()).collect();
+        self.batches = batches
+            .map(|rows| rows.into_iter().map(row).collect())
+            .collect();
     }
 
     /// The folder.
@@ -89,8 +95,16 @@ impl Fixture {
             Target::Tags(_) => TaskKind::Tag,
         };
         // `config.json` leaves the map out where it is transformers' default of two labels.
-        let outputs = self.config.get("id2label").and_then(Value::as_object).map_or(2, Map::len);
-        let names = if task == TaskKind::Regress { 0 } else { outputs };
+        let outputs = self
+            .config
+            .get("id2label")
+            .and_then(Value::as_object)
+            .map_or(2, Map::len);
+        let names = if task == TaskKind::Regress {
+            0
+        } else {
+            outputs
+        };
         let names = (0..names).map(|id| format!("LABEL_{id}")).collect();
         Objective::new(task, LabelSet::from_names(names))
     }
@@ -112,7 +126,13 @@ impl Fixture {
     pub fn with_weights<T>(&self, use_source: impl FnOnce(&TensorSource) -> T) -> T {
         let checkpoint = Checkpoint::open(&self.folder).expect("a fixture has weights");
         let shapes = checkpoint.names().map(|name| {
-            (name.to_owned(), checkpoint.shape(name).expect("a listed tensor has a shape").to_vec())
+            (
+                name.to_owned(),
+                checkpoint
+                    .shape(name)
+                    .expect("a listed tensor has a shape")
+                    .to_vec(),
+            )
         });
         use_source(&TensorSource::new(shapes, |name| checkpoint.read_f32(name)))
     }
@@ -130,16 +150,22 @@ fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> T {
 
 fn target(label: &Value) -> Target {
     match label {
-        Value::Array(labels) if labels.len() == 4 && labels.iter().all(is_bit) => {
-            Target::Labels(labels.iter().map(|label| label.as_i64() == Some(1)).collect())
-        }
+        Value::Array(labels) if labels.len() == 4 && labels.iter().all(is_bit) => Target::Labels(
+            labels
+                .iter()
+                .map(|label| label.as_i64() == Some(1))
+                .collect(),
+        ),
         Value::Array(classes) => Target::Tags(
             classes
                 .iter()
                 .enumerate()
                 .filter_map(|(token, class)| {
                     let class = class.as_i64().filter(|&class| class != IGNORED)?;
-                    Some(TagTarget { class: usize::try_from(class).ok()?, token: Some(token) })
+                    Some(TagTarget {
+                        class: usize::try_from(class).ok()?,
+                        token: Some(token),
+                    })
                 })
                 .collect(),
         ),

@@ -47,19 +47,36 @@ pub fn climb<B, M, T>(
         };
         let width = states.dims()[1];
         let states = per_row(&to_vec(states), width, &batch());
-        assert_close(&name, &states, &valid_part(&fixture.expected(&name), width, &rows), LOGITS);
+        assert_close(
+            &name,
+            &states,
+            &valid_part(&fixture.expected(&name), width, &rows),
+            LOGITS,
+        );
     }
     let logits = subject.task.logits(&subject.model, batch());
     let outputs = subject.objective.num_outputs();
     let expected = expected_logits(&fixture.expected("logits"), outputs, &rows);
     assert_close("logits", &to_vec(logits.clone()), &expected, LOGITS);
     let targets: Vec<_> = rows.iter().map(|row| &row.target).collect();
-    let weight: f64 = targets.iter().map(|target| subject.objective.weight(target)).sum();
+    let weight: f64 = targets
+        .iter()
+        .map(|target| subject.objective.weight(target))
+        .sum();
     let loss = subject.objective.loss_sum(logits, &targets) / weight;
-    assert_close("loss", &to_host(loss.clone()), &fixture.expected("loss"), LOGITS);
+    assert_close(
+        "loss",
+        &to_host(loss.clone()),
+        &fixture.expected("loss"),
+        LOGITS,
+    );
     let mut gradients = Gradients::<B>::default();
     let missing = gradients.add(&subject.model, loss.backward());
-    assert_eq!(missing, Vec::<String>::new(), "every parameter has a gradient");
+    assert_eq!(
+        missing,
+        Vec::<String>::new(),
+        "every parameter has a gradient"
+    );
     let norm = gradients.norm();
     for (name, found) in by_tensor(&subject.model, &gradients, names) {
         let expected = fixture.expected(&format!("grad.{name}"));
@@ -117,9 +134,19 @@ where
         );
     };
     for (index, step) in steps.iter().enumerate() {
-        near("learning rate", step.step, step.learning_rate, expected.learning_rate[index]);
+        near(
+            "learning rate",
+            step.step,
+            step.learning_rate,
+            expected.learning_rate[index],
+        );
         near("loss", step.step, step.loss, expected.loss[index]);
-        near("gradient norm", step.step, step.grad_norm, expected.grad_norm[index]);
+        near(
+            "gradient norm",
+            step.step,
+            step.grad_norm,
+            expected.grad_norm[index],
+        );
     }
 }
 
@@ -156,9 +183,11 @@ fn expected_logits(values: &[f32], outputs: usize, rows: &[&Row]) -> Vec<f32> {
     let mut expected = Vec::new();
     for (index, row) in rows.iter().enumerate() {
         let slots: Vec<usize> = match &row.target {
-            Target::Tags(tags) => {
-                tags.iter().filter_map(|tag| tag.token).map(|t| index * longest + t).collect()
-            }
+            Target::Tags(tags) => tags
+                .iter()
+                .filter_map(|tag| tag.token)
+                .map(|t| index * longest + t)
+                .collect(),
             Target::Class(_) | Target::Labels(_) | Target::Number(_) => vec![index],
         };
         for slot in slots {

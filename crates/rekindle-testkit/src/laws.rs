@@ -53,7 +53,10 @@ where
     let recipe = plain_recipe(80, subject.rows.len(), 1e-2);
     let (_, steps, _) = subject.train(&recipe, Layout::Ragged);
     let (first, last) = (steps[0].loss, steps[steps.len() - 1].loss);
-    assert!(last < 0.1 * first, "the loss of one batch fell only from {first} to {last}");
+    assert!(
+        last < 0.1 * first,
+        "the loss of one batch fell only from {first} to {last}"
+    );
 }
 
 fn accumulation_equals_one_batch<B, M, T>(subject: &Subject<B, M, T>)
@@ -73,8 +76,15 @@ where
         assert_eq!(whole.examples, pieces.examples, "rows of step {step}");
         assert_eq!(whole.tokens, pieces.tokens, "tokens of step {step}");
         near(&format!("loss of step {step}"), pieces.loss, whole.loss);
-        near(&format!("gradient norm of step {step}"), pieces.grad_norm, whole.grad_norm);
-        assert_eq!(whole.learning_rate, pieces.learning_rate, "learning rate of step {step}");
+        near(
+            &format!("gradient norm of step {step}"),
+            pieces.grad_norm,
+            whole.grad_norm,
+        );
+        assert_eq!(
+            whole.learning_rate, pieces.learning_rate,
+            "learning rate of step {step}"
+        );
     }
 }
 
@@ -98,7 +108,11 @@ where
     let mut whole = plain_recipe(0, 4, 1e-3);
     whole.train.epochs = 1;
     let (_, whole, _) = subject.train(&whole, Layout::Ragged);
-    near("gradient norm of the last window", steps[2].grad_norm, whole[2].grad_norm);
+    near(
+        "gradient norm of the last window",
+        steps[2].grad_norm,
+        whole[2].grad_norm,
+    );
     near("loss of the last window", steps[2].loss, whole[2].loss);
 }
 
@@ -110,8 +124,10 @@ where
     T: Task<B, M> + Task<Inner<B>, M::InnerModule>,
 {
     let last = subject.model.num_blocks() - 1;
-    for (kind, lowest) in [(MethodKind::Head, Depth::Head), (MethodKind::LastLayers, Depth::Block(last))]
-    {
+    for (kind, lowest) in [
+        (MethodKind::Head, Depth::Head),
+        (MethodKind::LastLayers, Depth::Block(last)),
+    ] {
         let mut recipe = plain_recipe(3, 4, 1e-2);
         recipe.method.kind = kind;
         recipe.method.layers = 1;
@@ -119,13 +135,20 @@ where
         let before = values::<B, M>(&subject.model);
         for ((path, before), (_, after)) in before.iter().zip(values::<B, M>(&trained)) {
             let is_frozen = subject.model.depth(path) < lowest;
-            let moved = before.iter().zip(&after).any(|(a, b)| a.to_bits() != b.to_bits());
+            let moved = before
+                .iter()
+                .zip(&after)
+                .any(|(a, b)| a.to_bits() != b.to_bits());
             assert_eq!(moved, !is_frozen, "{kind:?}: whether `{}` moved", path.name);
         }
         let states = list::<B, M>(&trained);
         for parameter in states {
             let is_frozen = subject.model.depth(&parameter.path) < lowest;
-            assert_eq!(parameter.is_trainable, !is_frozen, "{kind:?}: `{}`", parameter.path.name);
+            assert_eq!(
+                parameter.is_trainable, !is_frozen,
+                "{kind:?}: `{}`",
+                parameter.path.name
+            );
         }
     }
 }
@@ -140,7 +163,10 @@ where
     let device = subject.model.devices().remove(0);
     let model = subject.model.valid();
     let logits = |layout, batch| {
-        subject.runner(layout, batch).logits::<Inner<B>, _>(&model, &subject.rows, &device).concat()
+        subject
+            .runner(layout, batch)
+            .logits::<Inner<B>, _>(&model, &subject.rows, &device)
+            .concat()
     };
     let alone = logits(Layout::Ragged, 1);
     for (what, layout, batch) in [
@@ -169,7 +195,12 @@ where
     for batch in [7, 32] {
         let found = evaluate(batch);
         let difference = (found.loss - alone.loss).abs() / alone.loss;
-        assert!(difference < 1e-6, "loss with batches of {batch}: {} {}", found.loss, alone.loss);
+        assert!(
+            difference < 1e-6,
+            "loss with batches of {batch}: {} {}",
+            found.loss,
+            alone.loss
+        );
         for ((name, found), (_, alone)) in found.scores.summary.iter().zip(&alone.scores.summary) {
             near(&format!("{name} with batches of {batch}"), *found, *alone);
         }
@@ -200,9 +231,15 @@ where
     let evaluate = || {
         let model = subject.model.valid();
         let runner = subject.runner(Layout::Ragged, 4);
-        runner.evaluate::<Inner<B>, _>(&model, &subject.rows, &device).loss
+        runner
+            .evaluate::<Inner<B>, _>(&model, &subject.rows, &device)
+            .loss
     };
-    assert_eq!(evaluate().to_bits(), evaluate().to_bits(), "an evaluation draws nothing");
+    assert_eq!(
+        evaluate().to_bits(),
+        evaluate().to_bits(),
+        "an evaluation draws nothing"
+    );
 }
 
 fn values<B: TrainableBackend, M: Model<B>>(model: &M) -> Vec<(ParameterPath, Vec<f32>)> {
@@ -218,11 +255,22 @@ fn values<B: TrainableBackend, M: Model<B>>(model: &M) -> Vec<(ParameterPath, Ve
             false
         }
     }
-    let paths = list::<B, M>(model).into_iter().map(|parameter| parameter.path);
-    paths.zip(export::<B, M>(model, &Own).into_iter().map(|tensor| (tensor.values)())).collect()
+    let paths = list::<B, M>(model)
+        .into_iter()
+        .map(|parameter| parameter.path);
+    paths
+        .zip(
+            export::<B, M>(model, &Own)
+                .into_iter()
+                .map(|tensor| (tensor.values)()),
+        )
+        .collect()
 }
 
 fn near(what: &str, found: f64, expected: f64) {
     let difference = (found - expected).abs();
-    assert!(difference <= ROUNDING * expected.abs().max(1e-3), "{what}: {found}, expected {expected}");
+    assert!(
+        difference <= ROUNDING * expected.abs().max(1e-3),
+        "{what}: {found}, expected {expected}"
+    );
 }

@@ -36,7 +36,13 @@ where
 {
     /// A subject with the weights that the model has.
     pub fn new(model: M, task: T, objective: Objective, rows: Vec<Row>) -> Self {
-        Self { model, task, objective, rows, backend: PhantomData }
+        Self {
+            model,
+            task,
+            objective,
+            rows,
+            backend: PhantomData,
+        }
     }
 
     /// A subject with random weights.
@@ -47,7 +53,12 @@ where
 
     /// Forward passes of this many rows.
     pub fn runner(&self, layout: Layout, batch_size: usize) -> Runner<'_, T> {
-        Runner { task: &self.task, objective: &self.objective, layout, batch_size }
+        Runner {
+            task: &self.task,
+            objective: &self.objective,
+            layout,
+            batch_size,
+        }
     }
 
     /// Trains by a recipe on all rows; returns the model, the steps and the end.
@@ -62,12 +73,17 @@ where
                 steps.push(step);
             }
         };
-        let hooks =
-            Hooks { events: &mut events, save: &mut |_: &_| Ok(()), is_stopped: &|| false };
-        let data = Data { train: &self.rows, valid: &[] };
+        let hooks = Hooks {
+            events: &mut events,
+            save: &mut |_: &_| Ok(()),
+            is_stopped: &|| false,
+        };
+        let data = Data {
+            train: &self.rows,
+            valid: &[],
+        };
         let runner = self.runner(layout, recipe.train.batch_size);
-        let (model, finish) =
-            run(recipe, runner, model, data, hooks).expect("a tiny model trains");
+        let (model, finish) = run(recipe, runner, model, data, hooks).expect("a tiny model trains");
         (model, steps, finish)
     }
 }

@@ -38,13 +38,13 @@ impl TrainError {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::NotFinite { .. } => Some(
-                "lower `--learning-rate`, or look for rows with extreme numbers; the best weights so far are kept"
+            Self::NotFinite { .. } => {
+                Some("lower `--learning-rate`, or look for rows with extreme numbers".to_owned())
+            }
+            Self::NoGradient(_) => Some(
+                "this is a fault of the model's code; training would leave these unchanged"
                     .to_owned(),
             ),
-            Self::NoGradient(_) => {
-                Some("this is a fault of the model's code; training would leave these unchanged".to_owned())
-            }
             Self::NoTarget => Some("look at the skipped rows named above".to_owned()),
             Self::UnknownMetric { known, .. } => {
                 Some(format!("one of: auto, {LOSS}, {}", known.join(", ")))

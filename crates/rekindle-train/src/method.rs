@@ -1,5 +1,7 @@
 //! Which parameters a run trains, and how fast.
 
+use std::collections::{HashMap, HashSet};
+
 use burn::module::Param;
 use burn::tensor::Tensor;
 use rekindle_nn::{Depth, Model, NamedMapper, ParameterPath, list, map_named};
@@ -10,16 +12,14 @@ use crate::task::TrainableBackend;
 /// Freezes what the method does not train: frozen parameters have no gradient and no optimizer state.
 #[must_use]
 pub fn apply<B: TrainableBackend, M: Model<B>>(model: M, method: &MethodRecipe) -> M {
-    struct Freeze<'a> {
-        trained: &'a dyn Fn(&ParameterPath) -> bool,
-    }
-    impl<B: TrainableBackend> NamedMapper<B> for Freeze<'_> {
+    struct Freeze(HashSet<String>);
+    impl<B: TrainableBackend> NamedMapper<B> for Freeze {
         fn map<const D: usize>(
             &mut self,
             path: &ParameterPath,
             parameter: Param<Tensor<B, D>>,
         ) -> Param<Tensor<B, D>> {
-            let is_trained = (self.trained)(path);
+            let is_trained = !self.0.contains(&path.name);
             // `map` forces a lazy value, so that clones share one.
             parameter.map(|tensor| tensor.set_require_grad(is_trained))
         }
@@ -29,32 +29,40 @@ pub fn apply<B: TrainableBackend, M: Model<B>>(model: M, method: &MethodRecipe) 
         MethodKind::Head => Depth::Head,
         MethodKind::LastLayers => Depth::Block(model.num_blocks().saturating_sub(method.layers)),
     };
-    let shape = model.clone();
-    let mut freeze = Freeze {
-        trained: &|path| shape.depth(path) >= lowest,
-    };
-    map_named::<B, M>(model, &mut freeze)
+    let paths = list::<B, M>(&model)
+        .into_iter()
+        .map(|parameter| parameter.path);
+    let frozen = paths
+        .filter(|path| model.depth(path) < lowest)
+        .map(|path| path.name)
+        .collect();
+    map_named::<B, M>(model, &mut Freeze(frozen))
 }
 
-/// Factor on the learning rate of a parameter: 1 for the head, and for each block the decay times the
-/// factor of what is above it (Howard and Ruder, 2018).
-pub fn rate_factor(depth: Depth, num_blocks: usize, layer_decay: f64) -> f64 {
+/// Factor on the learning rate of each parameter, by its name.
+pub fn rate_factors<B: TrainableBackend, M: Model<B>>(
+    model: &M,
+    layer_decay: f64,
+) -> HashMap<String, f64> {
+    let paths = list::<B, M>(model)
+        .into_iter()
+        .map(|parameter| parameter.path);
+    let factor =
+        |path: &ParameterPath| rate_factor(model.depth(path), model.num_blocks(), layer_decay);
+    paths
+        .map(|path| (path.name.clone(), factor(&path)))
+        .collect()
+}
+
+/// 1 for the head, and for each block the decay times the factor of what is above it (Howard and
+/// Ruder, 2018).
+fn rate_factor(depth: Depth, num_blocks: usize, layer_decay: f64) -> f64 {
     let below_head = match depth {
         Depth::Head => 0,
         Depth::Block(index) => num_blocks - index,
         Depth::Embeddings => num_blocks + 1,
     };
     layer_decay.powi(below_head as i32)
-}
-
-/// Names of the parameters that are trained.
-pub fn trained<B: TrainableBackend, M: Model<B>>(model: &M) -> Vec<String> {
-    let parameters = list::<B, M>(model);
-    parameters
-        .into_iter()
-        .filter(|p| p.is_trainable)
-        .map(|p| p.path.name)
-        .collect()
 }
 
 #[cfg(test)]

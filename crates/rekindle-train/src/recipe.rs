@@ -139,7 +139,7 @@ pub enum ScheduleKind {
 
 /// An interval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "`\"epoch\"` or a number of steps")]
 pub enum Every {
     /// After so many steps.
     Steps(usize),

@@ -3,21 +3,23 @@
 mod best;
 mod plan;
 
+use std::collections::HashMap;
 use std::time::Instant;
 
 use burn::module::AutodiffModule;
-use rekindle_nn::{Model, Noise};
+use rekindle_nn::{Model, Noise, ParameterPath};
 
 use crate::batch::{Batch, Row};
 use crate::error::TrainError;
 use crate::evaluate::Runner;
 use crate::events::{Evaluation, Event, Events, Finish, Step};
-use crate::method::rate_factor;
+use crate::method::rate_factors;
 use crate::optimizer::{AdamW, Gradients, clip_factor};
 use crate::recipe::Recipe;
 use crate::task::{Inner, Task, TrainableBackend};
 
 use best::Best;
+pub use best::metric;
 pub use plan::Plan;
 
 /// What a run trains on.
@@ -67,6 +69,7 @@ where
     )?;
     let device = model.devices().remove(0);
     let optimizer = AdamW::new(recipe.train.weight_decay);
+    let rate_factors = rate_factors::<B, M>(&model, recipe.method.layer_decay);
     let mut state = State {
         recipe,
         runner,
@@ -74,6 +77,7 @@ where
         plan,
         model: Some(model),
         optimizer,
+        rate_factors,
         best,
         hooks,
         device,
@@ -172,6 +176,8 @@ struct State<'a, 'h, B: TrainableBackend, M: AutodiffModule<B>, T> {
     /// Taken while the optimizer moves it.
     model: Option<M>,
     optimizer: AdamW<Inner<B>>,
+    /// Factor on the learning rate of each parameter.
+    rate_factors: HashMap<String, f64>,
     best: Best,
     hooks: Hooks<'h, M::InnerModule>,
     device: B::Device,
@@ -292,10 +298,7 @@ where
             .model
             .take()
             .expect("the model is put back at the end of `update`");
-        let blocks = model.num_blocks();
-        let decay = self.recipe.method.layer_decay;
-        let shape = model.clone();
-        let rate = |path: &_| learning_rate * rate_factor(shape.depth(path), blocks, decay);
+        let rate = |path: &ParameterPath| learning_rate * self.rate_factors[&path.name];
         self.model = Some(self.optimizer.step(model, gradients, clip, &rate));
     }
 

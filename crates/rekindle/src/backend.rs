@@ -330,7 +330,10 @@ mod webgpu {
         let adapters = pollster::block_on(instance.enumerate_adapters(Backends::from(API)));
         // Burn numbers the devices of each type, in this order.
         let mut counts = [0; 3];
-        let mut next = |kind: usize| std::mem::replace(&mut counts[kind], counts[kind] + 1);
+        let mut next = |kind: usize| {
+            counts[kind] += 1;
+            counts[kind] - 1
+        };
         let mut found: Vec<Found> = adapters
             .iter()
             .map(wgpu::Adapter::get_info)

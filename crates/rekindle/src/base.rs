@@ -15,7 +15,8 @@ use serde_json::{Map, Value, json};
 
 use crate::error::Error;
 
-/// A model folder whose configuration and tokenizer have been read, and checked against each other.
+/// A model folder whose configuration and tokenizer have been read, and checked against each other; of
+/// the weights, names and shapes.
 #[derive(Debug)]
 pub struct Base {
     /// The folder.
@@ -25,10 +26,11 @@ pub struct Base {
     /// Sizes and rates of the encoder.
     pub config: BertConfig,
     json: Map<String, Value>,
+    checkpoint: Checkpoint,
 }
 
 impl Base {
-    /// Reads a model folder, without its weights.
+    /// Reads a model folder, without the values of its weights.
     pub fn open(folder: &Path) -> Result<Self, Error> {
         let json = read_config(folder)?;
         let model_type = json
@@ -42,7 +44,10 @@ impl Base {
                 known: BertConfig::MODEL_TYPES.to_vec(),
             });
         }
-        let config = BertConfig::from_json(&json)?;
+        let config = BertConfig::from_json(&json).map_err(|source| Error::Config {
+            path: folder.join("config.json"),
+            source,
+        })?;
         let tokenizer = TextTokenizer::from_folder(folder)?;
         let (highest, rows) = (tokenizer.highest_id(), config.vocab_size);
         if highest as usize >= rows {
@@ -53,12 +58,20 @@ impl Base {
             tokenizer,
             config,
             json,
+            checkpoint: Checkpoint::open(folder)?,
         })
     }
 
     /// The labels that the checkpoint's head gives, in the order of its outputs.
     pub fn labels(&self) -> Option<LabelSet> {
-        let map = self.json.get("id2label")?.as_object()?;
+        let class = self.class()?;
+        let Some(map) = self.json.get("id2label").and_then(Value::as_object) else {
+            // transformers leaves the map out where it is its default of two labels.
+            let names = ["LABEL_0", "LABEL_1"].map(str::to_owned);
+            return class
+                .contains("Classification")
+                .then(|| LabelSet::from_names(names.to_vec()));
+        };
         let mut names: Vec<(usize, String)> = map
             .iter()
             .filter_map(|(id, name)| Some((id.parse().ok()?, name.as_str()?.to_owned())))
@@ -71,12 +84,7 @@ impl Base {
 
     /// The task of the checkpoint's head, by its class name and `problem_type`.
     pub fn task(&self) -> Option<TaskKind> {
-        let class = self
-            .json
-            .get("architectures")?
-            .as_array()?
-            .first()?
-            .as_str()?;
+        let class = self.class()?;
         if class.ends_with("ForTokenClassification") {
             return Some(TaskKind::Tag);
         }
@@ -92,16 +100,43 @@ impl Base {
             })
     }
 
-    /// Fills a model with the checkpoint's weights; a fresh head is drawn from the seed.
+    fn class(&self) -> Option<&str> {
+        self.json
+            .get("architectures")?
+            .as_array()?
+            .first()?
+            .as_str()
+    }
+
+    /// Whether the checkpoint's head answers as this objective asks: the same task, the same labels.
+    pub fn answers(&self, objective: &Objective) -> bool {
+        let same_labels = || self.labels().as_ref() == Some(objective.labels());
+        let task = objective.task();
+        self.task() == Some(task) && (task == TaskKind::Regress || same_labels())
+    }
+
+    /// Whether the checkpoint has a last layer where a head for this task has it.
+    pub fn has_head(&self, task: TaskKind) -> bool {
+        let output = output_prefix(self.names(task));
+        let mut names = self.checkpoint.names();
+        names.any(|name| name.starts_with(&output))
+    }
+
+    /// Fills a model with the checkpoint's weights; what a head lacks is drawn from the seed, and so is
+    /// its last layer if it is not kept.
     pub fn load<B: Backend, M: Module<B>>(
         &self,
         model: M,
-        names: &BertNames,
+        task: TaskKind,
+        is_kept: bool,
         seed: u64,
     ) -> Result<(M, LoadReport), Error> {
-        let checkpoint = Checkpoint::open(&self.folder)?;
+        let names = &self.names(task);
+        let checkpoint = &self.checkpoint;
+        let output = output_prefix(*names);
         let shapes = checkpoint
             .names()
+            .filter(|name| is_kept || !name.starts_with(&output))
             .filter_map(|name| Some((name.to_owned(), checkpoint.shape(name)?.to_vec())));
         let source = TensorSource::new(shapes, |name| checkpoint.read_f32(name));
         Ok(load::<B, M>(
@@ -116,11 +151,11 @@ impl Base {
     pub fn save<B: Backend, M: Module<B>>(
         &self,
         model: &M,
-        names: &BertNames,
         objective: &Objective,
         folder: &Path,
     ) -> Result<(), Error> {
-        let tensors = export::<B, M>(model, names as &dyn CheckpointNames)
+        let names = self.names(objective.task());
+        let tensors = export::<B, M>(model, &names as &dyn CheckpointNames)
             .into_iter()
             .map(|tensor| NamedTensor::new(tensor.name, tensor.shape, tensor.values))
             .collect();
@@ -129,7 +164,7 @@ impl Base {
     }
 
     /// The names of the tensors of a model for this task.
-    pub fn names(&self, task: TaskKind) -> BertNames {
+    fn names(&self, task: TaskKind) -> BertNames {
         match task {
             TaskKind::Tag => BertNames::of_tagger(self.config.family),
             TaskKind::Classify | TaskKind::MultiLabel | TaskKind::Regress => {
@@ -176,4 +211,9 @@ impl Base {
         };
         config
     }
+}
+
+/// What the tensors of the last layer begin with.
+fn output_prefix(names: BertNames) -> String {
+    format!("{}.", names.output_layer())
 }

@@ -43,8 +43,13 @@ pub enum Error {
     #[error(transparent)]
     Weights(#[from] WeightsError),
     /// The model's `config.json` cannot be used.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
+    #[error("cannot use `{}`", path.display())]
+    Config {
+        /// The `config.json`.
+        path: PathBuf,
+        /// The reason.
+        source: ConfigError,
+    },
     /// The architecture is not one of those known.
     #[error("unknown architecture `{model_type}` in `{}`", path.display())]
     Architecture {
@@ -81,8 +86,8 @@ pub enum Error {
         /// The task of the model or of the first file.
         expected: TaskKind,
     },
-    /// There are no rows left to train on.
-    #[error("no training rows are left: {skipped} were skipped")]
+    /// There are no rows left to train on, or to score.
+    #[error("no rows are left: {skipped} were skipped as too long or without a word to learn from")]
     NoRows {
         /// Rows that were skipped.
         skipped: usize,
@@ -156,7 +161,9 @@ impl Error {
             Self::Backend(error) => error.hint(),
             Self::Train(error) => error.hint(),
             Self::Save(error) => error.hint(),
-            Self::Config(_) => None,
+            Self::Config { .. } => {
+                Some("copy it again from where the model came from, or choose another model".into())
+            }
             Self::Architecture { known, .. } => Some(format!("known: {}", known.join(", "))),
             Self::Vocabulary { .. } => Some(
                 "tokenizer and weights are of different models; copy both from one folder".into(),
@@ -169,11 +176,12 @@ impl Error {
                 Some("give a larger `--max-length`, or `truncation = \"right\"`".into())
             }
             Self::OneLabel(_) => Some("add rows with another label".into()),
-            Self::Headless { .. } => {
-                Some("fine-tune it first: `rekindle train --model DIR --data FILE`".into())
-            }
+            Self::Headless { path, .. } => Some(format!(
+                "fine-tune it first: `rekindle train --model {} --data FILE`",
+                path.display()
+            )),
             Self::Occupied { .. } => Some("choose another `--output`, or remove the folder".into()),
-            Self::Write { .. } => Some("choose a writable `--output` folder".into()),
+            Self::Write { .. } => Some("choose another path, one that can be written".into()),
             Self::Read { .. } => Some("look at the path and its permissions".into()),
             Self::Unfaithful { .. } => {
                 Some("do not use the saved model; this is a bug worth a report".into())
@@ -183,6 +191,10 @@ impl Error {
 
     /// Whether the input or the usage is at fault, not the work itself.
     pub fn is_usage(&self) -> bool {
-        !matches!(self, Self::Train(_) | Self::Unfaithful { .. })
+        match self {
+            Self::Train(error) => matches!(error, TrainError::UnknownMetric { .. }),
+            Self::Unfaithful { .. } => false,
+            _ => true,
+        }
     }
 }

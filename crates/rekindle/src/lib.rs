@@ -8,6 +8,7 @@ pub mod base;
 pub mod error;
 pub mod predict;
 pub mod rows;
+pub mod selftest;
 pub mod train;
 
 pub use error::Error;

@@ -175,9 +175,7 @@ impl Predictor {
 
     /// A model with the weights of the checkpoint; one without a trained head is refused.
     fn load<B: TrainableBackend, M: Model<Inner<B>>>(&self, model: M) -> Result<M, Error> {
-        let (model, report) =
-            self.base
-                .load::<Inner<B>, M>(model, &self.base.names(self.task()), 0)?;
+        let (model, report) = self.base.load::<Inner<B>, M>(model, self.task(), true, 0)?;
         let LoadReport { fresh, .. } = report;
         if fresh.is_empty() {
             return Ok(model);

@@ -12,10 +12,10 @@ use std::collections::HashSet;
 use rekindle_data::{LabelSet, Limit, Split, TaskKind, stratified_split};
 use rekindle_hub::{HubOptions, Progress, resolve};
 use rekindle_train::batch::Row;
-use rekindle_train::events::{Event, Events, Finish};
+use rekindle_train::events::{Events, Finish};
 use rekindle_train::objective::Objective;
 use rekindle_train::recipe::{DataRecipe, Recipe};
-use rekindle_train::run::Plan;
+use rekindle_train::run::{Plan, metric};
 
 use crate::backend::{Choice, choose};
 use crate::base::Base;
@@ -65,6 +65,7 @@ pub fn prepare(
     let backend = choose(&recipe.run.backend)?;
     let (examples, valid_examples) = read(&recipe)?;
     let task = examples.task();
+    metric(&recipe.checkpoint, task)?;
     let base = Base::open(&resolve(&recipe.model.base, hub, progress)?)?;
     let labels = labels(&base, &examples)?;
     if let Some(valid) = &valid_examples {
@@ -183,21 +184,11 @@ impl Prepared {
         events: &mut dyn Events,
         is_stopped: &dyn Fn() -> bool,
     ) -> Result<Outcome, Error> {
-        self.folder.create(&self.recipe)?;
-        let mut tee = self.folder.sinks(self.objective.task())?;
-        let mut emit = |event: Event| {
-            tee.emit(event.clone());
-            events.emit(event);
-        };
         let finish = self.backend.run(Training {
             run: &self,
-            events: &mut emit,
+            events,
             is_stopped,
         })?;
-        for (file, error) in tee.failures() {
-            let message = format!("`{file}` is not complete: {error}");
-            events.emit(Event::Warning { message });
-        }
         receipt::write(&self, &finish)?;
         Ok(Outcome {
             finish,

@@ -7,13 +7,4 @@
 pub mod bundled;
 mod row;
 
-use std::path::Path;
-
-use rekindle_data::{DataError, Dataset, Source, TaskKind, TextExample};
-
-pub use row::{example, input};
-
-/// Reads a file of labeled texts; without a task, the rows tell it.
-pub fn read(path: &Path, task: Option<TaskKind>) -> Result<Dataset<TextExample>, DataError> {
-    row::examples(Source::read(path)?, task)
-}
+pub use row::{example, input, read};

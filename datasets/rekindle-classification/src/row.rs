@@ -1,10 +1,17 @@
 //! From a record to a labeled text.
 
+use std::path::Path;
+
 use rekindle_data::{
     DataError, Dataset, Record, RowError, Source, Target, TaskKind, TextExample, TextInput,
     value_kind,
 };
 use serde_json::Value;
+
+/// Reads a file of labeled texts; without a task, the rows tell it.
+pub fn read(path: &Path, task: Option<TaskKind>) -> Result<Dataset<TextExample>, DataError> {
+    examples(Source::read(path)?, task)
+}
 
 /// All examples of a file.
 pub(crate) fn examples(

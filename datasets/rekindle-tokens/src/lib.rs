@@ -6,13 +6,4 @@
 mod iob;
 mod row;
 
-use std::path::Path;
-
-use rekindle_data::{DataError, Dataset, Source, TaggedExample};
-
-pub use row::{example, words};
-
-/// Reads a file of tagged sentences.
-pub fn read(path: &Path) -> Result<Dataset<TaggedExample>, DataError> {
-    row::examples(Source::read(path)?)
-}
+pub use row::{example, read, words};

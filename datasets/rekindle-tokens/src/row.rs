@@ -1,5 +1,7 @@
 //! From a record to a tagged sentence.
 
+use std::path::Path;
+
 use rekindle_data::{
     DataError, Dataset, Record, RowError, Source, TaggedExample, TaskKind, value_kind,
 };
@@ -7,8 +9,13 @@ use serde_json::Value;
 
 use crate::iob;
 
+/// Reads a file of tagged sentences.
+pub fn read(path: &Path) -> Result<Dataset<TaggedExample>, DataError> {
+    examples(Source::read(path)?)
+}
+
 /// All sentences of a file.
-pub(crate) fn examples(source: Source) -> Result<Dataset<TaggedExample>, DataError> {
+fn examples(source: Source) -> Result<Dataset<TaggedExample>, DataError> {
     let inference = source.task(None)?;
     if inference.task != TaskKind::Tag {
         return Err(DataError::OtherTask {

@@ -92,6 +92,11 @@ impl BertNames {
         }
     }
 
+    /// The layer that gives the logits, as tensors name it.
+    pub fn output_layer(self) -> &'static str {
+        self.head("output")
+    }
+
     fn prefix(self) -> &'static str {
         match self.family {
             Family::Bert => "bert",

@@ -1,5 +1,6 @@
 //! Reading and checking a recipe.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
@@ -21,7 +22,7 @@ pub enum RecipeError {
         source: std::io::Error,
     },
     /// The file is not TOML.
-    #[error("recipe `{}` is not valid TOML: {source}", path.display())]
+    #[error("recipe `{}` is not valid TOML: {}", path.display(), source.to_string().trim_end())]
     Syntax {
         /// The file.
         path: PathBuf,
@@ -39,14 +40,14 @@ pub enum RecipeError {
         known: Vec<String>,
     },
     /// A value of another type.
-    #[error("recipe key `{key}` cannot be `{value}`: {source}")]
+    #[error("recipe key `{key}` must be {expected}: {found}")]
     Type {
         /// The key, with its table.
         key: String,
+        /// What is allowed.
+        expected: String,
         /// The value found.
-        value: String,
-        /// What was expected.
-        source: Box<toml::de::Error>,
+        found: String,
     },
     /// A value outside its range.
     #[error("recipe key `{key}` must be {expected}: {found}")]
@@ -79,12 +80,34 @@ impl RecipeError {
                 Some("the multiplier scales the method's default rate; give one of the two".into())
             }
             Self::Pair(_) => Some("for example `--set train.warmup=100`".into()),
+            Self::Read { path, source } if source.kind() == ErrorKind::IsADirectory => {
+                Some(format!(
+                    "give the file in it: `{}`",
+                    path.join("recipe.toml").display()
+                ))
+            }
             Self::Read { .. } => {
                 Some("give the path of a TOML file, or none for the defaults".into())
             }
-            Self::Syntax { .. } | Self::Type { .. } | Self::Range { .. } => None,
+            Self::Type { key, .. } if !key.contains('.') => {
+                Some(format!("write `[{key}]`, and below it `key = value`"))
+            }
+            Self::Type { key, .. } => default_hint(key),
+            Self::Range { key, .. } => default_hint(key),
+            Self::Syntax { .. } => Some("write `[table]`, and below it `key = value`".into()),
         }
     }
+}
+
+/// The value that a key has when it is left out.
+fn default_hint(key: &str) -> Option<String> {
+    let (section, key) = key.split_once('.')?;
+    let defaults = Table::try_from(Recipe::default()).ok()?;
+    let default = defaults.get(section)?.get(key);
+    Some(match default {
+        Some(value) => format!("the default is `{value}`"),
+        None => "leave it out for the default".to_owned(),
+    })
 }
 
 /// Writes one `key=value` pair into a recipe's table; the value is TOML, or else taken as a string.
@@ -145,7 +168,7 @@ impl Recipe {
         }
         let recipe: Self = Value::Table(table.clone())
             .try_into()
-            .map_err(|source| type_error("recipe", &Value::Table(table.clone()), source))?;
+            .map_err(|source| type_error("recipe", &Value::Table(table.clone()), &source))?;
         let has_rate = |key| {
             table
                 .get("train")
@@ -186,12 +209,11 @@ fn check_keys(table: &Table) -> Result<(), RecipeError> {
     };
     for (section, value) in table {
         let Some(known) = section_keys(section) else {
-            // A key without its table is the likeliest slip.
-            let exact = dotted().find(|key| key.split('.').nth(1) == Some(section));
-            let near = || nearest(section, sections.iter().map(|&name| name.to_owned()));
+            // A key without its table is a likely slip, too.
+            let names = sections.iter().map(|&name| name.to_owned());
             return Err(RecipeError::UnknownKey {
                 key: section.clone(),
-                nearest: exact.or_else(near),
+                nearest: nearest(section, dotted().chain(names)),
                 known: sections.iter().map(|&name| name.to_owned()).collect(),
             });
         };
@@ -209,10 +231,24 @@ fn check_keys(table: &Table) -> Result<(), RecipeError> {
     Ok(())
 }
 
+/// The candidate whose last part is most like that of the key; of equal ones, one of the same table or
+/// else the last one.
 fn nearest(key: &str, candidates: impl Iterator<Item = String>) -> Option<String> {
+    const LIKE: f64 = 0.8;
+    const SAME_TABLE: f64 = 0.01;
+    let split = |key: &str| match key.rsplit_once('.') {
+        Some((table, name)) => (table.to_owned(), name.to_owned()),
+        None => (String::new(), key.to_owned()),
+    };
+    let (table, name) = split(key);
+    let likeness = |candidate: &str| {
+        let (its_table, its_name) = split(candidate);
+        let bonus = if its_table == table { SAME_TABLE } else { 0.0 };
+        strsim::jaro_winkler(&name, &its_name) + bonus
+    };
     candidates
-        .map(|candidate| (strsim::jaro_winkler(key, &candidate), candidate))
-        .filter(|(similarity, _)| *similarity > 0.75)
+        .map(|candidate| (likeness(&candidate), candidate))
+        .filter(|(likeness, _)| *likeness > LIKE)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, candidate)| candidate)
 }
@@ -220,23 +256,39 @@ fn nearest(key: &str, candidates: impl Iterator<Item = String>) -> Option<String
 /// Reads each value alone, so that the error names its key.
 fn check_types(section: &str, values: &Value) -> Result<(), RecipeError> {
     let Some(values) = values.as_table() else {
-        let source = toml::from_str::<Recipe>(&format!("{section} = 1")).err();
-        return source.map_or(Ok(()), |source| Err(type_error(section, values, source)));
+        return Err(RecipeError::Type {
+            key: section.to_owned(),
+            expected: "a table".to_owned(),
+            found: values.to_string(),
+        });
     };
     for (key, value) in values {
         let inner = Table::from_iter([(key.clone(), value.clone())]);
         let alone = Table::from_iter([(section.to_owned(), Value::Table(inner))]);
         Value::Table(alone)
             .try_into::<Recipe>()
-            .map_err(|source| type_error(&format!("{section}.{key}"), value, source))?;
+            .map_err(|source| type_error(&format!("{section}.{key}"), value, &source))?;
     }
     Ok(())
 }
 
-fn type_error(key: &str, value: &Value, source: toml::de::Error) -> RecipeError {
+/// Takes what was expected from serde's message; where it lies in our own table helps nobody.
+fn type_error(key: &str, value: &Value, source: &toml::de::Error) -> RecipeError {
+    let message = source.message();
+    let expected = message
+        .split_once("expected ")
+        .map_or(message, |(_, expected)| expected);
+    let expected = match expected {
+        "usize" | "u64" => "a whole number, 0 or above",
+        "f64" => "a number",
+        "a boolean" => "true or false",
+        "a sequence" => "a list",
+        "path string" => "a path",
+        other => other,
+    };
     RecipeError::Type {
         key: key.to_owned(),
-        value: value.to_string(),
-        source: Box::new(source),
+        expected: expected.to_owned(),
+        found: value.to_string(),
     }
 }

@@ -18,25 +18,31 @@ pub(super) struct Best {
     pub(super) last: Option<Evaluation>,
 }
 
+/// Name of the number that chooses the best weights of a task.
+pub fn metric(recipe: &CheckpointRecipe, task: TaskKind) -> Result<&str, TrainError> {
+    let CheckpointRecipe {
+        keep_best: _,
+        metric,
+    } = recipe;
+    let known = names(task);
+    match metric.as_str() {
+        "auto" => Ok(known[0]),
+        name if name == LOSS || known.contains(&name) => Ok(name),
+        _ => Err(TrainError::UnknownMetric {
+            metric: metric.clone(),
+            known,
+        }),
+    }
+}
+
 impl Best {
     pub(super) fn new(
         recipe: &CheckpointRecipe,
         task: TaskKind,
         is_evaluated: bool,
     ) -> Result<Self, TrainError> {
-        let CheckpointRecipe { keep_best, metric } = recipe;
-        let known = names(task);
-        let metric = match metric.as_str() {
-            "auto" => known[0],
-            name if name == LOSS || known.contains(&name) => name,
-            _ => {
-                return Err(TrainError::UnknownMetric {
-                    metric: metric.clone(),
-                    known,
-                });
-            }
-        };
-        let metric = (*keep_best && is_evaluated).then(|| metric.to_owned());
+        let metric = metric(recipe, task)?;
+        let metric = (recipe.keep_best && is_evaluated).then(|| metric.to_owned());
         Ok(Self {
             metric,
             leader: None,

@@ -1,6 +1,8 @@
 //! What a user is told before step 1.
 
-use rekindle_data::{LabelSet, TextTokenizer, duplicates, overlap};
+use std::collections::BTreeMap;
+
+use rekindle_data::{LabelSet, TaskKind, TextTokenizer, duplicates, overlap};
 use rekindle_train::batch::Row;
 use rekindle_train::objective::{Objective, Target};
 use rekindle_train::run::Plan;
@@ -43,6 +45,21 @@ impl Briefing {
         briefing
             .notes
             .extend(valid.iter().flat_map(|valid| valid.describe()));
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for class in train.classes() {
+            *counts.entry(class).or_default() += 1;
+        }
+        let single: Vec<_> = counts
+            .iter()
+            .filter(|(_, count)| **count == 1)
+            .map(|(c, _)| *c)
+            .collect();
+        if !single.is_empty() && train.task() == TaskKind::Classify {
+            let names = single.join(", ");
+            briefing
+                .warnings
+                .push(format!("labels with one training row each: {names}"));
+        }
         let texts = train.texts();
         let mut warn = |count: usize, what: &str| {
             if count > 0 {
@@ -82,21 +99,8 @@ impl Briefing {
         self.notes.extend(base.tokenizer.notes().iter().cloned());
         let labels = objective.labels().names();
         if !labels.is_empty() {
-            const SHOWN: usize = 12;
-            let more = labels.len().saturating_sub(SHOWN);
-            let shown = labels
-                .iter()
-                .take(SHOWN)
-                .cloned()
-                .collect::<Vec<_>>()
-                .join(", ");
-            let rest = if more > 0 {
-                format!(" and {more} more")
-            } else {
-                String::new()
-            };
             self.plan
-                .push(format!("{} labels: {shown}{rest}", labels.len()));
+                .push(format!("{} labels: {}", labels.len(), name_some(labels)));
         }
         let tokens: usize = train.iter().map(|row| row.ids.len()).sum();
         self.plan.push(format!(
@@ -116,6 +120,16 @@ impl Briefing {
             .map(|row| sample(row, &base.tokenizer, objective.labels()))
             .collect();
         self.baseline = baseline(train, valid, objective.labels());
+    }
+}
+
+/// A list of names, not all of a long one.
+pub(super) fn name_some(names: &[String]) -> String {
+    const SHOWN: usize = 12;
+    let shown = names[..names.len().min(SHOWN)].join(", ");
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use burn::module::AutodiffModule;
 use rekindle_bert::BertConfig;
-use rekindle_data::TaskKind;
+use rekindle_data::{LabelSet, TaskKind};
 use rekindle_nn::{LoadReport, Model, count, list};
 use rekindle_train::batch::Row;
 use rekindle_train::evaluate::Runner;
@@ -13,6 +13,7 @@ use rekindle_train::run::{Data, Hooks, run};
 use rekindle_train::task::{Inner, RowTask, TagTask, Task, TrainableBackend};
 
 use super::Prepared;
+use super::briefing::name_some;
 use crate::backend::Job;
 use crate::base::Base;
 use crate::error::Error;
@@ -81,12 +82,22 @@ impl Training<'_> {
             valid,
             ..
         } = self.run;
-        let names = base.names(objective.task());
-        let (model, report) = base.load::<B, M>(model, &names, recipe.train.seed)?;
+        let task_kind = objective.task();
+        let is_kept = base.answers(objective);
+        let (model, report) = base.load::<B, M>(model, task_kind, is_kept, recipe.train.seed)?;
         let model = method::apply::<B, M>(model, &recipe.method);
-        self.events
-            .emit(Event::Start(self.run.start(count(&list::<B, M>(&model)))));
-        self.events.emit(Event::Load(load_event(report)));
+        // The weights fit, so nothing that the user gave is at fault: now the folder may be made.
+        folder.create(recipe)?;
+        let mut files = folder.sinks(task_kind)?;
+        let mut events = |event: Event| {
+            files.emit(event.clone());
+            self.events.emit(event);
+        };
+        events.emit(Event::Start(self.run.start(count(&list::<B, M>(&model)))));
+        events.emit(Event::Load(load_event(report)));
+        if !is_kept && base.has_head(task_kind) {
+            events.emit(other_head(base));
+        }
         let device = model.devices().remove(0);
         let runner = Runner {
             task,
@@ -98,22 +109,37 @@ impl Training<'_> {
         let probe = &probe[..probe.len().min(PROBED_ROWS)];
         let mut kept = Vec::new();
         let mut save = |model: &M::InnerModule| {
-            base.save::<Inner<B>, _>(model, &names, objective, &folder.model())?;
+            base.save::<Inner<B>, _>(model, objective, &folder.model())?;
             kept = runner.logits(model, probe, &device);
             Ok(())
         };
         let hooks = Hooks {
-            events: self.events,
+            events: &mut events,
             save: &mut save,
             is_stopped: self.is_stopped,
         };
         let (model, finish) = run(recipe, runner, model, Data { train, valid }, hooks)?;
         let saved = Base::open(&folder.model())?;
-        let (model, _) = saved.load::<Inner<B>, _>(model.valid(), &names, 0)?;
+        let (model, _) = saved.load::<Inner<B>, _>(model.valid(), task_kind, true, 0)?;
         let found = runner.logits(&model, probe, &device);
         compare(&kept, &found, folder)?;
+        for (file, error) in files.failures() {
+            let message = format!("`{file}` is not complete: {error}");
+            self.events.emit(Event::Warning { message });
+        }
         Ok(finish)
     }
+}
+
+/// Says that the base answers with other labels than the data's.
+fn other_head(base: &Base) -> Event {
+    let labels = base.labels();
+    let names = labels.as_ref().map(LabelSet::names).unwrap_or_default();
+    let message = format!(
+        "the base's head is for another task or other labels ({}): a new one is made",
+        name_some(names),
+    );
+    Event::Warning { message }
 }
 
 /// Refuses a saved model whose logits are not those that were in memory.

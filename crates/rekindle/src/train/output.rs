@@ -113,8 +113,10 @@ impl RunFolder {
 
 /// A short name of a model: the last part of its id, or of its path that is not just `model`.
 fn model_name(base: &str) -> String {
-    let parts = base.split(['/', '\\']).filter(|part| !matches!(*part, "" | "." | ".." | "model"));
-    let name = parts.last().unwrap_or("model");
+    let mut parts = base
+        .split(['/', '\\'])
+        .filter(|part| !matches!(*part, "" | "." | ".." | "model"));
+    let name = parts.next_back().unwrap_or("model");
     name.split('@').next().unwrap_or(name).to_owned()
 }
 

@@ -1,0 +1,12 @@
+//! The command line, run as users run it: the built program, a tiny model, files in a folder.
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
+
+mod answers;
+mod doctor;
+mod heads;
+mod place;
+mod records;
+mod refusals;
+mod refused_settings;
+mod stops;
+mod trains;

@@ -1,0 +1,161 @@
+//! Proves that a backend computes what training needs: every operation and layer, forward and backward,
+//! and 20 training steps of a tiny model.
+//!
+//! `flex` is compared with numbers that torch computed, every other backend with `flex` in the same
+//! process. Inputs and expected numbers are part of the binary, so that a binary carried to another
+//! machine proves that machine.
+
+mod compare;
+mod model;
+mod operations;
+mod stored;
+mod suite;
+mod updates;
+
+use std::fmt;
+
+use rekindle_train::task::TrainableBackend;
+
+use crate::backend::{Choice, Job, choose};
+use suite::{Measured, Suite};
+
+/// Largest deviation from `flex`, for f32: other kernels add up in another order, and GPUs have their
+/// own approximations of transcendental functions.
+const OTHER_BACKEND: f64 = 1e-3;
+
+/// What became of every check.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// What the backend was compared with.
+    pub reference: Reference,
+    /// The checks, in the order in which they ran.
+    pub rows: Vec<Check>,
+}
+
+/// Where the expected numbers come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reference {
+    /// Numbers that torch computed, stored in the binary.
+    Torch,
+    /// The backend `flex`, run in the same process.
+    Flex,
+}
+
+/// One comparison.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Check {
+    /// Operation, layer or model.
+    pub name: String,
+    /// Which of its results.
+    pub what: What,
+    /// Largest difference, divided by the scale of the expected numbers; NaN if there is no number.
+    pub deviation: f64,
+    /// Largest deviation that rounding explains.
+    pub tolerance: f64,
+    /// Why it failed: the largest difference and where it is, or the message of a panic.
+    pub failure: Option<String>,
+}
+
+/// A kind of result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// An output.
+    Forward,
+    /// Gradients of all inputs or parameters.
+    Gradient,
+    /// A loss, or the losses of several steps.
+    Loss,
+    /// Norms of gradients.
+    Norm,
+    /// Weights after an update, and the optimizer's moments.
+    Update,
+}
+
+/// Runs every check on a backend. A check that panics fails, and the others still run.
+pub fn run(choice: &Choice) -> Report {
+    let measured = choice.run(Measure);
+    let flex = choose("flex")
+        .ok()
+        .filter(|flex| flex.found.backend != choice.found.backend);
+    let Some(flex) = flex else {
+        let is_flex = choice.found.backend == "flex";
+        let tolerance = |check: &Measured| {
+            if is_flex {
+                check.tolerance
+            } else {
+                OTHER_BACKEND
+            }
+        };
+        return Report {
+            reference: Reference::Torch,
+            rows: measured
+                .iter()
+                .map(|check| check.against_stored(tolerance(check)))
+                .collect(),
+        };
+    };
+    let expected = flex.run(Measure);
+    Report {
+        reference: Reference::Flex,
+        rows: measured
+            .iter()
+            .zip(&expected)
+            .map(|(check, expected)| check.against(expected, OTHER_BACKEND))
+            .collect(),
+    }
+}
+
+/// Every check on one backend, not yet compared.
+struct Measure;
+
+impl Job for Measure {
+    type Output = Vec<Measured>;
+
+    fn run<B: TrainableBackend>(self, device: &B::Device) -> Self::Output {
+        let mut suite = Suite::default();
+        operations::measure::<B>(&mut suite, device);
+        updates::measure::<B>(&mut suite, device);
+        model::measure::<B>(&mut suite, device);
+        suite.into_rows()
+    }
+}
+
+impl Report {
+    /// Whether every check passed.
+    pub fn passed(&self) -> bool {
+        self.num_failed() == 0
+    }
+
+    /// Checks that failed.
+    pub fn num_failed(&self) -> usize {
+        self.rows.iter().filter(|check| !check.passed()).count()
+    }
+}
+
+impl Check {
+    /// Whether the deviation is within the tolerance.
+    pub fn passed(&self) -> bool {
+        self.failure.is_none()
+    }
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.pad(match self {
+            Self::Torch => "numbers stored from torch",
+            Self::Flex => "`flex` in the same process",
+        })
+    }
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.pad(match self {
+            Self::Forward => "forward",
+            Self::Gradient => "gradient",
+            Self::Loss => "loss",
+            Self::Norm => "norm",
+            Self::Update => "update",
+        })
+    }
+}

@@ -1,0 +1,237 @@
+//! A tiny BERT: its logits, loss and gradients, and 20 steps of training, in both layouts.
+
+use rekindle_bert::{BertConfig, BertNames, SequenceClassifier};
+use rekindle_data::{Batching, LabelSet, TaskKind};
+use rekindle_nn::{CheckpointNames, TensorSource, list, load};
+use rekindle_train::batch::{Batch, Layout, Row};
+use rekindle_train::evaluate::Runner;
+use rekindle_train::events::Event;
+use rekindle_train::objective::{Objective, Target};
+use rekindle_train::optimizer::{Gradients, to_host};
+use rekindle_train::recipe::{DataRecipe, Recipe, TrainRecipe};
+use rekindle_train::run::{Data, Hooks, run};
+use rekindle_train::task::{RowTask, Task, TrainableBackend};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::What;
+use super::compare::Scale;
+use super::stored::{Array, Stored};
+use super::suite::{Computed, Suite, host};
+
+/// Largest deviation from torch's f32 of logits, of gradients (to the largest of a tensor, and to the
+/// norm over all where that is tiny), and of the losses and norms of a trajectory.
+const MODEL: f64 = 1e-4;
+
+/// Rows of the padded layout are as long as on GPUs.
+pub(super) const WIDTH_MULTIPLE: usize = 16;
+
+/// Rows of a batch in the stored trajectory.
+const BATCH_SIZE: usize = 4;
+
+/// Includes a file of the model's fixture.
+macro_rules! fixture {
+    ($include:ident, $file:literal) => {
+        $include!(concat!(
+            "../../../../models/rekindle-bert/tests/fixtures/bert-single/",
+            $file
+        ))
+    };
+}
+
+/// Measures the tiny model.
+pub(super) fn measure<B: TrainableBackend>(suite: &mut Suite, device: &B::Device) {
+    let padded = Layout::Padded {
+        multiple: WIDTH_MULTIPLE,
+    };
+    let tiny = Tiny::new();
+    for (word, layout) in [("ragged", Layout::Ragged), ("padded", padded)] {
+        let whats = [What::Forward, What::Loss, What::Gradient];
+        suite.check(&format!("tiny bert, {word}"), MODEL, whats, || {
+            tiny.pass::<B>(layout, device)
+        });
+        let whats = [What::Loss, What::Norm];
+        suite.check(&format!("20 steps, {word}"), MODEL, whats, || {
+            tiny.train::<B>(layout, device)
+        });
+    }
+}
+
+/// A model, its rows, and what torch made of them.
+struct Tiny {
+    config: BertConfig,
+    names: BertNames,
+    objective: Objective,
+    rows: Vec<Row>,
+    weights: Stored,
+    expected: Stored,
+    trajectory: Trajectory,
+}
+
+#[derive(Deserialize)]
+struct Inputs {
+    batches: Vec<Vec<InputRow>>,
+}
+
+#[derive(Deserialize)]
+struct InputRow {
+    ids: Vec<u32>,
+    type_ids: Vec<u32>,
+    label: usize,
+}
+
+#[derive(Deserialize)]
+struct Trajectory {
+    loss: Vec<f32>,
+    grad_norm: Vec<f32>,
+}
+
+impl Tiny {
+    fn new() -> Self {
+        let config = BertConfig::from_json(&json(fixture!(include_str, "config.json")));
+        let config = config.expect("the configuration is part of the binary");
+        let labels = (0..3).map(|id| format!("LABEL_{id}")).collect();
+        let inputs: Inputs = json(fixture!(include_str, "inputs.json"));
+        let row = |row: InputRow| Row {
+            ids: row.ids,
+            type_ids: row.type_ids,
+            target: Target::Class(row.label),
+        };
+        Self {
+            names: BertNames::of_classifier(config.family),
+            config,
+            objective: Objective::new(TaskKind::Classify, LabelSet::from_names(labels)),
+            rows: inputs.batches.into_iter().flatten().map(row).collect(),
+            weights: Stored::read(fixture!(include_bytes, "model.safetensors")),
+            expected: Stored::read(fixture!(include_bytes, "expected.safetensors")),
+            trajectory: json(fixture!(include_str, "trajectory.json")),
+        }
+    }
+
+    fn model<B: TrainableBackend>(&self, device: &B::Device) -> SequenceClassifier<B> {
+        let names = self.weights.names().into_iter();
+        let shapes = names.map(|name| (name.to_owned(), self.weights.shape(name)));
+        let source = TensorSource::new(shapes, |name| {
+            Ok::<_, std::convert::Infallible>(self.weights.floats(name).values)
+        });
+        let model = self
+            .config
+            .classifier::<B>(self.objective.num_outputs(), device);
+        let loaded = load::<B, _>(model, &source, &self.names, (0, 0.0));
+        loaded
+            .expect("the weights are those of the configuration")
+            .0
+    }
+
+    /// Logits, loss and every gradient of the first batch.
+    fn pass<B: TrainableBackend>(&self, layout: Layout, device: &B::Device) -> [Vec<Computed>; 3] {
+        let model = self.model::<B>(device);
+        let rows: Vec<&Row> = self.rows[..BATCH_SIZE].iter().collect();
+        let targets: Vec<&Target> = rows.iter().map(|row| &row.target).collect();
+        let logits = RowTask.logits(&model, Batch::<B>::new(&rows, layout, device));
+        let loss = self.objective.loss_sum(logits.clone(), &targets) / BATCH_SIZE as f64;
+        let mut gradients = Gradients::<B>::default();
+        let missing = gradients.add(&model, loss.backward());
+        assert!(missing.is_empty(), "no gradient of {}", missing.join(", "));
+        let logits = Computed {
+            scale: Scale::One,
+            ..Computed::new("logits", host(logits), &self.expected.floats("logits"))
+        };
+        let loss = Computed::new("loss", host(loss), &self.expected.floats("loss"));
+        [vec![logits], vec![loss], self.gradients(&model, &gradients)]
+    }
+
+    fn gradients<B: TrainableBackend>(
+        &self,
+        model: &SequenceClassifier<B>,
+        gradients: &Gradients<B>,
+    ) -> Vec<Computed> {
+        let parameters = list::<B, _>(model);
+        let computed = parameters.iter().map(|parameter| {
+            let path = &parameter.path;
+            let stored = format!("grad.{}", self.names.tensor_name(path));
+            let stored = self.expected.floats(&stored);
+            let stored = if self.names.is_transposed(path) {
+                stored.transposed()
+            } else {
+                stored
+            };
+            let found = gradients.get(&path.name).cloned();
+            let found = to_host(found.expect("every parameter has a gradient"));
+            Computed::new(&path.name, found, &stored)
+        });
+        let mut computed: Vec<Computed> = computed.collect();
+        let squares = computed.iter().flat_map(|tensor| &tensor.stored);
+        let norm = squares.map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt();
+        for tensor in &mut computed {
+            tensor.scale = Scale::Gradient { norm };
+        }
+        computed
+    }
+
+    /// Losses and gradient norms of the training loop itself.
+    fn train<B: TrainableBackend>(&self, layout: Layout, device: &B::Device) -> [Vec<Computed>; 2] {
+        let runner = Runner {
+            task: &RowTask,
+            objective: &self.objective,
+            layout,
+            batch_size: BATCH_SIZE,
+        };
+        let (mut losses, mut norms) = (Vec::new(), Vec::new());
+        let mut events = |event: Event| {
+            if let Event::Step(step) = event {
+                losses.push(step.loss as f32);
+                norms.push(step.grad_norm as f32);
+            }
+        };
+        let hooks = Hooks {
+            events: &mut events,
+            save: &mut |_| Ok(()),
+            is_stopped: &|| false,
+        };
+        let data = Data {
+            train: &self.rows,
+            valid: &[],
+        };
+        let outcome = run(&recipe(), runner, self.model::<B>(device), data, hooks);
+        if let Err(error) = outcome {
+            panic!("{error}");
+        }
+        let trace = |label, found, stored: &[f32]| {
+            let stored = Array {
+                shape: vec![stored.len()],
+                values: stored.to_vec(),
+            };
+            vec![Computed {
+                scale: Scale::Each,
+                ..Computed::new(label, found, &stored)
+            }]
+        };
+        [
+            trace("loss of step", losses, &self.trajectory.loss),
+            trace("norm of step", norms, &self.trajectory.grad_norm),
+        ]
+    }
+}
+
+/// The recipe of the stored trajectory: four epochs of five batches.
+fn recipe() -> Recipe {
+    Recipe {
+        data: DataRecipe {
+            batching: Batching::Sequential,
+            ..DataRecipe::default()
+        },
+        train: TrainRecipe {
+            epochs: 4,
+            batch_size: BATCH_SIZE,
+            learning_rate: Some(1e-3),
+            warmup: 2.0,
+            ..TrainRecipe::default()
+        },
+        ..Recipe::default()
+    }
+}
+
+fn json<T: DeserializeOwned>(text: &str) -> T {
+    serde_json::from_str(text).expect("the fixture is part of the binary")
+}
