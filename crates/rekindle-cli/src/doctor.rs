@@ -84,10 +84,10 @@ fn table(report: &Report, out: &mut impl Write) -> Result<()> {
             None => "ok".to_owned(),
             Some(failure) => format!("FAILED: {failure}"),
         };
-        let deviation = if check.deviation.is_nan() {
-            "-".to_owned()
-        } else {
-            format!("{:.1e}", check.deviation)
+        let deviation = match check.deviation {
+            0.0 => "0".to_owned(),
+            nothing if nothing.is_nan() => "-".to_owned(),
+            deviation => format!("{deviation:.1e}"),
         };
         writeln!(
             out,

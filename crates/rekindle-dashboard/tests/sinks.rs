@@ -104,7 +104,9 @@ fn run() -> Vec<Event> {
 fn lines(events: impl IntoIterator<Item = Event>, log_every: usize) -> String {
     let mut text = Vec::new();
     let mut sink = PlainLines::new(&mut text, log_every);
-    events.into_iter().for_each(|event| sink.emit(event));
+    for event in events {
+        sink.emit(event);
+    }
     assert!(sink.failure().is_none());
     String::from_utf8(text).unwrap()
 }
@@ -112,7 +114,9 @@ fn lines(events: impl IntoIterator<Item = Event>, log_every: usize) -> String {
 fn table(events: impl IntoIterator<Item = Event>, metrics: &'static [&'static str]) -> String {
     let mut text = Vec::new();
     let mut sink = MetricsCsv::new(&mut text, metrics);
-    events.into_iter().for_each(|event| sink.emit(event));
+    for event in events {
+        sink.emit(event);
+    }
     assert!(sink.failure().is_none());
     drop(sink);
     String::from_utf8(text).unwrap()
@@ -190,7 +194,7 @@ fn no_line_of_any_task_is_wider_than_a_hundred_columns() {
         let metrics: Vec<_> = names.iter().map(|name| (*name, -0.123_456)).collect();
         let mut scores = scores(2, &metrics);
         (scores.step, scores.epoch) = (123_456, 99.99);
-        (scores.train_loss, scores.valid_loss) = (1234.567_8, Some(12_345.678_9));
+        (scores.train_loss, scores.valid_loss) = (1_234.567_8, Some(12_345.678_9));
         (scores.seconds, scores.tokens_per_second, scores.is_best) = (99_999.9, 1_234_567.0, true);
         let mut slow = finish(123_456);
         slow.seconds = 1e6;
@@ -298,7 +302,9 @@ impl std::io::Write for Full {
 #[test]
 fn a_full_disk_stops_a_sink_and_not_the_run() {
     let mut sink = MetricsCsv::new(Full(150), &["accuracy"]);
-    run().into_iter().for_each(|event| sink.emit(event));
+    for event in run() {
+        sink.emit(event);
+    }
     let failure = sink.failure().expect("the rows need more room");
     assert_eq!(failure.kind(), std::io::ErrorKind::StorageFull);
 }

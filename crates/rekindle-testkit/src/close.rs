@@ -42,8 +42,8 @@ fn worst(found: &[f32], expected: &[f32]) -> (usize, f64) {
     let mut worst = (0, 0.0);
     for (index, (&found, &expected)) in found.iter().zip(expected).enumerate() {
         let difference = (f64::from(found) - f64::from(expected)).abs();
-        // Written so that a NaN is the worst.
-        if !(difference <= worst.1) {
+        // A NaN is the worst.
+        if difference > worst.1 || difference.is_nan() {
             worst = (index, difference);
         }
     }

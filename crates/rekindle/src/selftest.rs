@@ -74,33 +74,29 @@ pub enum What {
 /// Runs every check on a backend. A check that panics fails, and the others still run.
 pub fn run(choice: &Choice) -> Report {
     let measured = choice.run(Measure);
-    let flex = choose("flex")
-        .ok()
-        .filter(|flex| flex.found.backend != choice.found.backend);
-    let Some(flex) = flex else {
-        let is_flex = choice.found.backend == "flex";
-        let tolerance = |check: &Measured| {
-            if is_flex {
-                check.tolerance
-            } else {
-                OTHER_BACKEND
-            }
-        };
+    let is_flex = choice.found.backend == "flex";
+    let flex = choose("flex").ok().filter(|_| !is_flex);
+    let rows = measured.iter();
+    if let Some(flex) = flex {
+        let rows = rows.zip(flex.run(Measure));
         return Report {
-            reference: Reference::Torch,
-            rows: measured
-                .iter()
-                .map(|check| check.against_stored(tolerance(check)))
+            reference: Reference::Flex,
+            rows: rows
+                .map(|(check, expected)| check.against(&expected, OTHER_BACKEND))
                 .collect(),
         };
+    }
+    let tolerance = |check: &Measured| {
+        if is_flex {
+            check.tolerance
+        } else {
+            OTHER_BACKEND
+        }
     };
-    let expected = flex.run(Measure);
     Report {
-        reference: Reference::Flex,
-        rows: measured
-            .iter()
-            .zip(&expected)
-            .map(|(check, expected)| check.against(expected, OTHER_BACKEND))
+        reference: Reference::Torch,
+        rows: rows
+            .map(|check| check.against_stored(tolerance(check)))
             .collect(),
     }
 }

@@ -16,11 +16,12 @@ fn check(name: &str) {
         .join("tests/fixtures")
         .join(name);
     let fixture = Fixture::open(&folder);
-    let config = BertConfig::from_json(&fixture.config).unwrap();
+    let config =
+        BertConfig::from_json(&fixture.config).expect("a fixture has a known configuration");
     let objective = fixture.objective();
     let labels = objective.num_outputs();
     let rows: Vec<_> = fixture.batches.concat().into_iter().take(12).collect();
-    let device = Default::default();
+    let device = burn_flex::FlexDevice;
     let dropped = config.clone().with_dropout(0.2);
     if objective.task() == TaskKind::Tag {
         let subject = |config: BertConfig| {

@@ -32,26 +32,28 @@ fn hidden<B: TrainableBackend>(encoder: &Bert<B>, batch: Batch<B>) -> Vec<Tensor
 }
 
 fn classifier<B: TrainableBackend>(fixture: &Fixture) -> (SequenceClassifier<B>, BertNames) {
-    let config = BertConfig::from_json(&fixture.config).unwrap();
+    let config =
+        BertConfig::from_json(&fixture.config).expect("a fixture has a known configuration");
     let names = BertNames::of_classifier(config.family);
     let labels = fixture.objective().num_outputs();
     let model = config.classifier::<B>(labels, &B::Device::default());
     let (model, report) = fixture
         .with_weights(|weights| load(model, weights, &names, (0, 0.02)))
-        .unwrap();
+        .expect("a fixture fits its model");
     assert_eq!(report.fresh, Vec::<String>::new());
     assert_eq!(report.unused, Vec::<String>::new());
     (model, names)
 }
 
 fn tagger<B: TrainableBackend>(fixture: &Fixture) -> (TokenClassifier<B>, BertNames) {
-    let config = BertConfig::from_json(&fixture.config).unwrap();
+    let config =
+        BertConfig::from_json(&fixture.config).expect("a fixture has a known configuration");
     let names = BertNames::of_tagger(config.family);
     let labels = fixture.objective().num_outputs();
     let model = config.tagger::<B>(labels, &B::Device::default());
     let (model, report) = fixture
         .with_weights(|weights| load(model, weights, &names, (0, 0.02)))
-        .unwrap();
+        .expect("a fixture fits its model");
     assert_eq!(report.fresh, Vec::<String>::new());
     assert_eq!(report.unused, Vec::<String>::new());
     (model, names)
@@ -117,7 +119,7 @@ fn logits(name: &str, inputs: &str) -> (Fixture, Vec<f32>) {
     fixture.read_inputs(&folder(inputs));
     let (model, _) = classifier::<B>(&fixture);
     let rows: Vec<&Row> = fixture.batches[0].iter().collect();
-    let batch = Batch::new(&rows, Layout::Ragged, &Default::default());
+    let batch = Batch::new(&rows, Layout::Ragged, &burn_flex::FlexDevice);
     let logits = model.classify(batch.input, &batch.rows);
     (fixture, to_host(logits.flatten::<1>(0, 1)))
 }

