@@ -102,16 +102,16 @@ pub fn built() -> impl Iterator<Item = &'static str> {
 }
 
 fn is_built(name: &str) -> bool {
-    match name {
-        "cuda" => cfg!(feature = "cuda"),
-        "rocm" => cfg!(feature = "rocm"),
-        "metal" => cfg!(feature = "metal"),
-        "vulkan" => cfg!(feature = "vulkan"),
-        "wgpu" => cfg!(feature = "wgpu"),
-        "flex" => cfg!(feature = "flex"),
-        "ndarray" => cfg!(feature = "ndarray"),
-        _ => false,
-    }
+    const FEATURES: [(&str, bool); 7] = [
+        ("cuda", cfg!(feature = "cuda")),
+        ("rocm", cfg!(feature = "rocm")),
+        ("metal", cfg!(feature = "metal")),
+        ("vulkan", cfg!(feature = "vulkan")),
+        ("wgpu", cfg!(feature = "wgpu")),
+        ("flex", cfg!(feature = "flex")),
+        ("ndarray", cfg!(feature = "ndarray")),
+    ];
+    FEATURES.contains(&(name, true))
 }
 
 /// Devices that the backends of this build find, or what each looked for in vain.
