@@ -42,11 +42,13 @@ pub(crate) fn run(arguments: &Train) -> Result<ExitCode> {
         is_stopped.load(Ordering::Relaxed)
     })?;
     summarize(&outcome, arguments.dashboard);
-    Ok(if outcome.finish.is_interrupted {
-        ExitCode::from(INTERRUPTED)
-    } else {
-        ExitCode::SUCCESS
-    })
+    Ok(
+        if outcome.finish.end == rekindle::events::End::Interrupted {
+            ExitCode::from(INTERRUPTED)
+        } else {
+            ExitCode::SUCCESS
+        },
+    )
 }
 
 /// The recipe file, if any, with the flags written over it.

@@ -105,7 +105,7 @@ impl<W: Write> Events for MetricsCsv<W> {
                 }
             }
             Event::Finish(_) => self.flush_pending(),
-            Event::Start(_) | Event::Load(_) | Event::Epoch(_) | Event::Warning { .. } => {}
+            _ => {}
         }
     }
 }

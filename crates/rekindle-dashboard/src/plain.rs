@@ -2,7 +2,9 @@
 
 use std::io::{self, Write};
 
-use rekindle_train::events::{Evaluation, Event, Events, Finish, Load, Start, Step};
+use rekindle_train::events::{
+    Checkpoint, End, Evaluation, Event, Events, Finish, Load, Skip, Split, Start, Step,
+};
 
 use crate::sink::{FirstError, Sink};
 
@@ -139,7 +141,7 @@ impl<W: Write> PlainLines<W> {
             "{:>5.2} {:>6} {:>10} {:>10}{metrics} {:>7.1} {:>8}{}",
             epoch.epoch,
             epoch.step,
-            number(Some(epoch.train_loss)),
+            number(epoch.train_loss),
             number(epoch.valid_loss),
             epoch.seconds,
             grouped(epoch.tokens_per_second as usize),
@@ -167,11 +169,38 @@ impl<W: Write> PlainLines<W> {
         ));
     }
 
+    fn skip(&mut self, skip: &Skip) {
+        let rows: Vec<String> = skip.rows.iter().map(usize::to_string).collect();
+        self.line(&format!(
+            "warning: step {} left out, the {} is {}: rows {}",
+            skip.step,
+            skip.what,
+            skip.value,
+            rows.join(", "),
+        ));
+    }
+
+    fn checkpoint(&mut self, checkpoint: &Checkpoint) {
+        self.line(&format!(
+            "checkpoint {} ({:.1} MB in {:.1} s)",
+            checkpoint.path,
+            checkpoint.bytes as f64 / 1e6,
+            checkpoint.seconds,
+        ));
+    }
+
+    fn split(&mut self, split: &Split) {
+        self.line(&format!(
+            "warning: the device ran out of memory: from here on {} rows a forward pass, {} passes a step",
+            split.batch_size, split.accumulate,
+        ));
+    }
+
     fn finish(&mut self, finish: &Finish) {
-        let state = if finish.is_interrupted {
-            "stopped"
-        } else {
-            "finished"
+        let state = match finish.end {
+            End::Completed => "finished",
+            End::StoppedEarly => "stopped early",
+            End::Interrupted => "interrupted",
         };
         let best = match (&finish.metric, finish.best) {
             (Some(metric), Some(best)) => {
@@ -203,7 +232,13 @@ impl<W: Write> Events for PlainLines<W> {
             Event::Step(step) => self.step(&step),
             Event::Evaluation(evaluation) => self.evaluation = Some(evaluation),
             Event::Epoch(epoch) => self.epoch(&epoch),
+            Event::Resume(resume) => self.line(&format!("going on after step {}", resume.step)),
+            Event::Skip(skip) => self.skip(&skip),
+            Event::Checkpoint(checkpoint) => self.checkpoint(&checkpoint),
+            Event::Split(split) => self.split(&split),
             Event::Warning { message } => self.line(&format!("warning: {message}")),
+            // The command that runs the training tells why it failed.
+            Event::Failure { .. } => {}
             Event::Finish(finish) => self.finish(&finish),
         }
     }

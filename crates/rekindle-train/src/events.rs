@@ -1,5 +1,7 @@
 //! What a run tells while it goes on. Sinks live in `rekindle-dashboard`.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -23,15 +25,28 @@ pub enum Event {
     Start(Start),
     /// The base's weights were loaded.
     Load(Load),
+    /// The run goes on from a checkpoint.
+    Resume(Resume),
     /// An optimizer step was taken.
     Step(Step),
+    /// A step's update was left out, since a number was not finite.
+    Skip(Skip),
     /// The validation rows were scored.
     Evaluation(Evaluation),
     /// An epoch ended.
     Epoch(Evaluation),
+    /// All that the run needs to go on was saved.
+    Checkpoint(Checkpoint),
+    /// From here on, a forward pass takes fewer rows.
+    Split(Split),
     /// Something that the user should know.
     Warning {
         /// What.
+        message: String,
+    },
+    /// The run cannot go on.
+    Failure {
+        /// Why.
         message: String,
     },
     /// The run ended.
@@ -63,6 +78,13 @@ pub struct Start {
     pub parameters: usize,
     /// Bytes of weights, gradients and optimizer state; activations come on top.
     pub state_bytes: usize,
+    /// Name of the number that chooses the best weights; absent where the last ones are kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metric: Option<String>,
+    /// How the data was read and what it holds, as lines for people.
+    pub data: Vec<String>,
+    /// Versions and machine, by name.
+    pub environment: BTreeMap<String, String>,
 }
 
 /// What became of the tensors of the base.
@@ -76,6 +98,13 @@ pub struct Load {
     pub replaced: Vec<String>,
     /// In the checkpoint, and not in the model.
     pub unused: Vec<String>,
+}
+
+/// From where a run goes on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Resume {
+    /// Steps taken before.
+    pub step: usize,
 }
 
 /// One optimizer step.
@@ -107,6 +136,23 @@ pub struct Step {
     pub memory_bytes: Option<u64>,
 }
 
+/// A step whose update was left out; it takes the place of [`Step`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Skip {
+    /// Number of the step, from 1.
+    pub step: usize,
+    /// Epochs done after this step, with a fraction.
+    pub epoch: f64,
+    /// `loss` or `gradient norm`.
+    pub what: String,
+    /// Its value: `NaN`, `inf` or `-inf`.
+    pub value: String,
+    /// Numbers of the step's rows among the rows of the training files, from 1.
+    pub rows: Vec<usize>,
+    /// Steps left out one after the other, this one included.
+    pub in_a_row: usize,
+}
+
 /// Losses and metrics at a step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
@@ -114,8 +160,10 @@ pub struct Evaluation {
     pub step: usize,
     /// Epochs done, with a fraction.
     pub epoch: f64,
-    /// Mean training loss: since the last evaluation, or of the epoch.
-    pub train_loss: f64,
+    /// Mean training loss: since the last evaluation, or of the epoch; absent where all steps of that
+    /// time were left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train_loss: Option<f64>,
     /// Mean validation loss; absent without validation rows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub valid_loss: Option<f64>,
@@ -132,13 +180,51 @@ pub struct Evaluation {
     pub tokens_per_second: f64,
 }
 
+/// A saved checkpoint.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// Steps that it holds.
+    pub step: usize,
+    /// Its folder, within the run's.
+    pub path: String,
+    /// Size of its files.
+    pub bytes: u64,
+    /// Seconds that saving took.
+    pub seconds: f64,
+    /// Seconds of them spent on hashes.
+    pub hash_seconds: f64,
+}
+
+/// The forward passes of a step after the device ran out of memory: fewer rows each, and more of them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Split {
+    /// Steps taken before.
+    pub step: usize,
+    /// Rows of a forward pass.
+    pub batch_size: usize,
+    /// Forward passes of a step.
+    pub accumulate: usize,
+}
+
 /// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum End {
+    /// After its last planned step.
+    Completed,
+    /// The number that chooses the best weights got no better for the recipe's patience.
+    StoppedEarly,
+    /// The user stopped it.
+    Interrupted,
+}
+
+/// What a run came to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Finish {
     /// Steps taken.
     pub steps: usize,
-    /// Whether the run was stopped before its last step.
-    pub is_interrupted: bool,
+    /// How it ended.
+    pub end: End,
     /// Step whose weights are kept.
     pub best_step: usize,
     /// Name of the number that chose them; absent where the last weights are kept.
@@ -147,10 +233,14 @@ pub struct Finish {
     /// Its value.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub best: Option<f64>,
-    /// Seconds from the first step to the end.
+    /// Seconds from the first step to the end, over all parts of an interrupted run.
     pub seconds: f64,
     /// Seconds of the first step, which compiles kernels on a GPU.
     pub first_step_seconds: f64,
+    /// Seconds spent in steps.
+    pub step_seconds: f64,
+    /// Seconds spent on telling events.
+    pub event_seconds: f64,
     /// Training tokens in a second, the first step left out.
     pub tokens_per_second: f64,
 }

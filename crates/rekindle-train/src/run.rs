@@ -12,7 +12,7 @@ use rekindle_nn::{Model, Noise, ParameterPath};
 use crate::batch::{Batch, Row};
 use crate::error::TrainError;
 use crate::evaluate::Runner;
-use crate::events::{Evaluation, Event, Events, Finish, Step};
+use crate::events::{End, Evaluation, Event, Events, Finish, Step};
 use crate::method::rate_factors;
 use crate::optimizer::{AdamW, Gradients, clip_factor};
 use crate::recipe::Recipe;
@@ -308,7 +308,7 @@ where
         let mut evaluation = Evaluation {
             step: self.step,
             epoch: self.plan.epochs_done(self.step),
-            train_loss,
+            train_loss: Some(train_loss),
             valid_loss: None,
             metrics: serde_json::Map::new(),
             details: serde_json::Map::new(),
@@ -347,7 +347,7 @@ where
         let mut epoch = at_end.unwrap_or_else(|| Evaluation {
             step: self.step,
             epoch: self.plan.epochs_done(self.step),
-            train_loss: 0.0,
+            train_loss: None,
             valid_loss: None,
             metrics: serde_json::Map::new(),
             details: serde_json::Map::new(),
@@ -357,7 +357,7 @@ where
         });
         epoch.details.clear();
         self.hooks.events.emit(Event::Epoch(Evaluation {
-            train_loss: loss.value(),
+            train_loss: Some(loss.value()),
             seconds,
             tokens_per_second,
             ..epoch
@@ -374,12 +374,18 @@ where
         }
         let finish = Finish {
             steps: self.step,
-            is_interrupted,
+            end: if is_interrupted {
+                End::Interrupted
+            } else {
+                End::Completed
+            },
             best_step: self.best.step().unwrap_or(self.step),
             metric: self.best.metric_name(),
             best: self.best.value(),
             seconds: self.clock.start.elapsed().as_secs_f64(),
             first_step_seconds: self.clock.first,
+            step_seconds: self.clock.first + self.clock.warm,
+            event_seconds: 0.0,
             tokens_per_second: self.clock.tokens_per_second(),
         };
         self.hooks.events.emit(Event::Finish(finish.clone()));

@@ -200,6 +200,9 @@ impl Prepared {
             parameters,
             // A gradient and two moments for each trained number.
             state_bytes: NUMBER * (parameters + 3 * trainable),
+            metric: None,
+            data: Vec::new(),
+            environment: std::collections::BTreeMap::new(),
         }
     }
 }
