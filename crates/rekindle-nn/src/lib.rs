@@ -15,6 +15,7 @@ mod norm;
 mod parameters;
 mod roles;
 mod rows;
+mod state;
 mod train_backend;
 mod weights;
 
@@ -31,6 +32,7 @@ pub use parameters::{
 };
 pub use roles::{Classifier, Depth, Input, Model, Tagger};
 pub use rows::Rows;
+pub use state::{export_trainable, restore_trainable};
 pub use train_backend::{AdamWStep, TrainBackend};
 pub use weights::{
     CheckpointNames, ExportedTensor, LoadReport, ReadError, ShapeMismatch, TensorSource,

@@ -33,6 +33,30 @@ impl<'a> TensorSource<'a> {
             read: Box::new(move |name| read(name).map_err(Into::into)),
         }
     }
+
+    /// The values of a tensor that must have this shape.
+    pub fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, WeightsError> {
+        match self.shapes.get(name) {
+            None => Err(WeightsError::Misfit {
+                missing: vec![(name.to_owned(), None)],
+                mismatched: Vec::new(),
+                unused: Vec::new(),
+            }),
+            Some(found) if found != shape => Err(WeightsError::Misfit {
+                missing: Vec::new(),
+                mismatched: vec![ShapeMismatch {
+                    name: name.to_owned(),
+                    expected: shape.to_vec(),
+                    found: found.clone(),
+                }],
+                unused: Vec::new(),
+            }),
+            Some(_) => (self.read)(name).map_err(|source| WeightsError::Read {
+                name: name.to_owned(),
+                source,
+            }),
+        }
+    }
 }
 
 /// How an architecture calls its tensors.
@@ -60,6 +84,17 @@ pub struct ExportedTensor {
     pub shape: Vec<usize>,
     /// Gives the values, row by row.
     pub values: Box<dyn FnOnce() -> Vec<f32>>,
+}
+
+impl ExportedTensor {
+    /// A tensor as it is.
+    pub fn new<B: Backend, const D: usize>(name: String, tensor: Tensor<B, D>) -> Self {
+        Self {
+            name,
+            shape: tensor.dims().to_vec(),
+            values: Box::new(move || tensor.into_data().iter::<f32>().collect()),
+        }
+    }
 }
 
 /// What became of the tensors of a checkpoint and of the parameters of a model, by checkpoint names.

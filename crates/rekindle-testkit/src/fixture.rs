@@ -71,6 +71,7 @@ impl Fixture {
             target: target(&row.label),
             ids: row.ids,
             type_ids: row.type_ids,
+            number: 0,
         };
         let batches = inputs.batches.into_iter();
         self.batches = batches

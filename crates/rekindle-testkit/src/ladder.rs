@@ -1,13 +1,12 @@
 //! From the embeddings to twenty training steps: the first rung that differs is the one to look at.
 
-use burn::module::AutodiffModule;
 use burn::tensor::Tensor;
 use rekindle_data::Batching;
 use rekindle_nn::{CheckpointNames, Model, list};
 use rekindle_train::batch::{Batch, Layout, Row};
 use rekindle_train::optimizer::{Gradients, to_host};
 use rekindle_train::recipe::{Recipe, ScheduleKind};
-use rekindle_train::task::{Inner, Task, TrainableBackend};
+use rekindle_train::task::{TrainableBackend, TrainableModel, TrainableTask};
 
 use crate::{Fixture, Subject, assert_close, assert_gradient_close};
 
@@ -33,9 +32,8 @@ pub fn climb<B, M, T>(
     (layout, gradient_tolerance): (Layout, f64),
 ) where
     B: TrainableBackend,
-    M: Model<B> + AutodiffModule<B>,
-    M::InnerModule: Model<Inner<B>>,
-    T: Task<B, M> + Task<Inner<B>, M::InnerModule>,
+    M: TrainableModel<B>,
+    T: TrainableTask<B, M>,
 {
     let device = subject.model.devices().remove(0);
     let rows: Vec<&Row> = fixture.batches[0].iter().collect();
@@ -112,9 +110,8 @@ fn by_tensor<B: TrainableBackend, M: Model<B>>(
 pub fn follow_trajectory<B, M, T>(fixture: &Fixture, subject: &Subject<B, M, T>, layout: Layout)
 where
     B: TrainableBackend,
-    M: Model<B> + AutodiffModule<B>,
-    M::InnerModule: Model<Inner<B>>,
-    T: Task<B, M> + Task<Inner<B>, M::InnerModule>,
+    M: TrainableModel<B>,
+    T: TrainableTask<B, M>,
 {
     let expected = fixture.trajectory();
     let mut recipe = Recipe::default();

@@ -1,11 +1,13 @@
 //! What holds for every model and head, whatever its weights.
 
-use burn::module::AutodiffModule;
+use std::collections::BTreeSet;
+
 use rekindle_data::Batching;
 use rekindle_nn::{Depth, Model, ParameterPath, export, list};
 use rekindle_train::batch::Layout;
+use rekindle_train::events::Step;
 use rekindle_train::recipe::{MethodKind, Recipe, ScheduleKind};
-use rekindle_train::task::{Inner, Task, TrainableBackend};
+use rekindle_train::task::{Inner, TrainableBackend, TrainableModel, TrainableTask};
 
 use crate::{Subject, assert_close};
 
@@ -19,14 +21,14 @@ const ROUNDING: f64 = 1e-5;
 pub fn hold<B, M, T>(subject: &Subject<B, M, T>)
 where
     B: TrainableBackend,
-    M: Model<B> + AutodiffModule<B>,
-    M::InnerModule: Model<Inner<B>>,
-    T: Task<B, M> + Task<Inner<B>, M::InnerModule>,
+    M: TrainableModel<B>,
+    T: TrainableTask<B, M>,
 {
     one_batch_can_be_overfitted(subject);
     accumulation_equals_one_batch(subject);
     a_partial_window_counts_its_own_rows(subject);
     frozen_weights_do_not_move(subject);
+    resuming_changes_nothing(subject);
     padding_changes_nothing(subject);
     the_evaluation_does_not_depend_on_the_batch(subject);
 }
@@ -46,9 +48,8 @@ pub fn plain_recipe(steps: usize, batch_size: usize, learning_rate: f64) -> Reci
 fn one_batch_can_be_overfitted<B, M, T>(subject: &Subject<B, M, T>)
 where
     B: TrainableBackend,
-    M: Model<B> + AutodiffModule<B>,
-    M::InnerModule: Model<Inner<B>>,
-    T: Task<B, M> + Task<Inner<B>, M::InnerModule>,
+    M: TrainableModel<B>,
+    T: TrainableTask<B, M>,
 {
     let recipe = plain_recipe(80, subject.rows.len(), 1e-2);
     let (_, steps, _) = subject.train(&recipe, Layout::Ragged);
@@ -62,9 +63,8 @@ where
 fn accumulation_equals_one_batch<B, M, T>(subject: &Subject<B, M, T>)
 where
     B: TrainableBackend,
-    M: Model<B> + AutodiffModule<B>,
-    M::InnerModule: Model<Inner<B>>,
-    T: Task<B, M> + Task<Inner<B>, M::InnerModule>,
+    M: TrainableModel<B>,
+    T: TrainableTask<B, M>,
 {
     let whole = plain_recipe(4, 4, 1e-3);
     let mut pieces = plain_recipe(4, 1, 1e-3);
@@ -92,9 +92,8 @@ where
 fn a_partial_window_counts_its_own_rows<B, M, T>(subject: &Subject<B, M, T>)
 where
     B: TrainableBackend,
-    M: Model<B> + AutodiffModule<B>,
-    M::InnerModule: Model<Inner<B>>,
-    T: Task<B, M> + Task<Inner<B>, M::InnerModule>,
+    M: TrainableModel<B>,
+    T: TrainableTask<B, M>,
 {
     let mut subject = subject.clone();
     subject.rows.truncate(10);
@@ -119,9 +118,8 @@ where
 fn frozen_weights_do_not_move<B, M, T>(subject: &Subject<B, M, T>)
 where
     B: TrainableBackend,
-    M: Model<B> + AutodiffModule<B>,
-    M::InnerModule: Model<Inner<B>>,
-    T: Task<B, M> + Task<Inner<B>, M::InnerModule>,
+    M: TrainableModel<B>,
+    T: TrainableTask<B, M>,
 {
     let last = subject.model.num_blocks() - 1;
     for (kind, lowest) in [
@@ -153,12 +151,71 @@ where
     }
 }
 
+/// Two steps and two after a stop equal four, bit for bit: losses, rates and weights.
+fn resuming_changes_nothing<B, M, T>(subject: &Subject<B, M, T>)
+where
+    B: TrainableBackend,
+    M: TrainableModel<B>,
+    T: TrainableTask<B, M>,
+{
+    let schedules = [
+        (MethodKind::Full, ScheduleKind::Linear),
+        (MethodKind::Full, ScheduleKind::Cosine),
+        (MethodKind::Full, ScheduleKind::Constant),
+        (MethodKind::Head, ScheduleKind::Wsd),
+        (MethodKind::LastLayers, ScheduleKind::Linear),
+    ];
+    for (kind, schedule) in schedules {
+        let mut recipe = plain_recipe(4, 2, 1e-3);
+        recipe.data.batching = Batching::Shuffled;
+        recipe.train.accumulate = 2;
+        recipe.train.warmup = 1.0;
+        recipe.train.schedule = schedule;
+        recipe.method.kind = kind;
+        let part = |from, stop_after| subject.train_part(&recipe, Layout::Ragged, from, stop_after);
+        let whole = part(None, usize::MAX);
+        let first = part(None, 2);
+        assert_eq!(first.steps.len(), 2, "a stop ends the run");
+        let held = first.held.expect("a stop saves a checkpoint");
+        let trained = list::<B, M>(&first.model)
+            .into_iter()
+            .filter(|p| p.is_trainable);
+        let trained: BTreeSet<String> = trained.map(|p| p.path.name).collect();
+        let saved: BTreeSet<String> = held.parameters().map(str::to_owned).collect();
+        assert_eq!(saved, trained, "{kind:?}: what a checkpoint holds");
+        let second = part(Some(&held), usize::MAX);
+        let numbers = |steps: &[Step]| -> Vec<_> {
+            let number = |step: &Step| [step.loss, step.grad_norm, step.learning_rate];
+            steps
+                .iter()
+                .map(|step| (step.step, number(step).map(f64::to_bits)))
+                .collect()
+        };
+        let parts = [numbers(&first.steps), numbers(&second.steps)].concat();
+        assert_eq!(parts, numbers(&whole.steps), "{kind:?}, {schedule:?}");
+        let bits = |model| -> Vec<_> {
+            let values = values::<B, M>(model).into_iter();
+            values
+                .map(|(path, values)| {
+                    (
+                        path.name,
+                        values.into_iter().map(f32::to_bits).collect::<Vec<_>>(),
+                    )
+                })
+                .collect()
+        };
+        assert!(
+            bits(&second.model) == bits(&whole.model),
+            "{kind:?}, {schedule:?}: weights"
+        );
+    }
+}
+
 fn padding_changes_nothing<B, M, T>(subject: &Subject<B, M, T>)
 where
     B: TrainableBackend,
-    M: Model<B> + AutodiffModule<B>,
-    M::InnerModule: Model<Inner<B>>,
-    T: Task<B, M> + Task<Inner<B>, M::InnerModule>,
+    M: TrainableModel<B>,
+    T: TrainableTask<B, M>,
 {
     let device = subject.model.devices().remove(0);
     let model = subject.model.valid();
@@ -181,9 +238,8 @@ where
 fn the_evaluation_does_not_depend_on_the_batch<B, M, T>(subject: &Subject<B, M, T>)
 where
     B: TrainableBackend,
-    M: Model<B> + AutodiffModule<B>,
-    M::InnerModule: Model<Inner<B>>,
-    T: Task<B, M> + Task<Inner<B>, M::InnerModule>,
+    M: TrainableModel<B>,
+    T: TrainableTask<B, M>,
 {
     let device = subject.model.devices().remove(0);
     let model = subject.model.valid();
@@ -214,9 +270,8 @@ where
 pub fn dropout_repeats_with_the_seed<B, M, T>(subject: &Subject<B, M, T>)
 where
     B: TrainableBackend,
-    M: Model<B> + AutodiffModule<B>,
-    M::InnerModule: Model<Inner<B>>,
-    T: Task<B, M> + Task<Inner<B>, M::InnerModule>,
+    M: TrainableModel<B>,
+    T: TrainableTask<B, M>,
 {
     let losses = |seed| -> Vec<u64> {
         let mut recipe = plain_recipe(5, 4, 1e-3);
@@ -227,6 +282,7 @@ where
     let first = losses(1);
     assert_eq!(first, losses(1), "the same seed repeats bit for bit");
     assert_ne!(first[0], losses(2)[0], "another seed draws other masks");
+    resuming_changes_nothing(subject);
     let device = subject.model.devices().remove(0);
     let evaluate = || {
         let model = subject.model.valid();

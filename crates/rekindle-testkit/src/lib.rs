@@ -5,11 +5,13 @@
 
 mod close;
 mod fixture;
+mod held;
 mod ladder;
 pub mod laws;
 mod subject;
 
 pub use close::{assert_close, assert_gradient_close, largest};
 pub use fixture::Fixture;
+pub use held::Held;
 pub use ladder::{Hidden, climb, follow_trajectory};
-pub use subject::Subject;
+pub use subject::{Part, Subject};

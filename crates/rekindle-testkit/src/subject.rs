@@ -1,17 +1,19 @@
 //! A model under test.
 
+use std::cell::Cell;
 use std::marker::PhantomData;
 
-use burn::module::AutodiffModule;
-use rekindle_nn::{Model, initialize};
+use rekindle_nn::initialize;
 use rekindle_train::batch::{Layout, Row};
 use rekindle_train::evaluate::Runner;
-use rekindle_train::events::{Event, Finish, Step};
+use rekindle_train::events::{Checkpoint, Event, Finish, Step};
 use rekindle_train::method;
 use rekindle_train::objective::Objective;
 use rekindle_train::recipe::Recipe;
-use rekindle_train::run::{Data, Hooks, run};
-use rekindle_train::task::{Inner, Task, TrainableBackend};
+use rekindle_train::run::{Control, Hooks, Run, run};
+use rekindle_train::task::{TrainableBackend, TrainableModel, TrainableTask};
+
+use crate::held::Held;
 
 /// A tiny model with weights, and rows for it.
 #[derive(Clone, Debug)]
@@ -30,9 +32,8 @@ pub struct Subject<B, M, T> {
 impl<B, M, T> Subject<B, M, T>
 where
     B: TrainableBackend,
-    M: Model<B> + AutodiffModule<B>,
-    M::InnerModule: Model<Inner<B>>,
-    T: Task<B, M> + Task<Inner<B>, M::InnerModule>,
+    M: TrainableModel<B>,
+    T: TrainableTask<B, M>,
 {
     /// A subject with the weights that the model has.
     pub fn new(model: M, task: T, objective: Objective, rows: Vec<Row>) -> Self {
@@ -66,24 +67,82 @@ where
     /// # Panics
     /// If training fails.
     pub fn train(&self, recipe: &Recipe, layout: Layout) -> (M, Vec<Step>, Finish) {
+        let part = self.train_part(recipe, layout, None, usize::MAX);
+        (part.model, part.steps, part.finish)
+    }
+
+    /// Trains from a held state on, or from the start, until `stop_after` steps are taken.
+    ///
+    /// # Panics
+    /// If training fails.
+    pub fn train_part(
+        &self,
+        recipe: &Recipe,
+        layout: Layout,
+        from: Option<&Held>,
+        stop_after: usize,
+    ) -> Part<M> {
         let model = method::apply::<B, M>(self.model.clone(), &recipe.method);
         let mut steps = Vec::new();
+        let taken = Taken {
+            steps: Cell::new(0),
+            stop_after,
+        };
+        let mut held = None;
         let mut events = |event: Event| {
             if let Event::Step(step) = event {
+                taken.steps.set(step.step);
                 steps.push(step);
             }
         };
         let hooks = Hooks {
             events: &mut events,
             save: &mut |_: &_| Ok(()),
-            is_stopped: &|| false,
+            checkpoint: Some(&mut |snapshot| {
+                held = Some(Held::new(snapshot));
+                Ok(Checkpoint::default())
+            }),
+            control: &taken,
         };
-        let data = Data {
+        let run_of_part = Run {
+            recipe,
+            runner: self.runner(layout, recipe.train.batch_size),
             train: &self.rows,
             valid: &[],
+            from: from.map(Held::saved),
+            forward_rows: None,
         };
-        let runner = self.runner(layout, recipe.train.batch_size);
-        let (model, finish) = run(recipe, runner, model, data, hooks).expect("a tiny model trains");
-        (model, steps, finish)
+        let (model, finish) = run(run_of_part, model, hooks).expect("a tiny model trains");
+        Part {
+            model,
+            steps,
+            finish,
+            held,
+        }
+    }
+}
+
+/// What a part of a run left.
+#[derive(Debug)]
+pub struct Part<M> {
+    /// The model at its end.
+    pub model: M,
+    /// Its steps.
+    pub steps: Vec<Step>,
+    /// How it ended.
+    pub finish: Finish,
+    /// Its last checkpoint.
+    pub held: Option<Held>,
+}
+
+/// Stops a run after some steps.
+struct Taken {
+    steps: Cell<usize>,
+    stop_after: usize,
+}
+
+impl Control for Taken {
+    fn is_stopped(&self) -> bool {
+        self.steps.get() >= self.stop_after
     }
 }

@@ -14,6 +14,8 @@ pub struct Row {
     pub type_ids: Vec<u32>,
     /// What it is trained towards.
     pub target: Target,
+    /// Its number among the rows of its files, from 1; 0 if it is from no file.
+    pub number: usize,
 }
 
 /// How rows lie in memory.

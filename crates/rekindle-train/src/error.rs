@@ -5,16 +5,35 @@ use crate::scores::LOSS;
 /// Why training failed.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
-    /// A number of the step is not finite.
-    #[error("{what} is not finite at step {step}: {value}")]
-    NotFinite {
-        /// `the loss` or `the gradient norm`.
-        what: &'static str,
-        /// Number of the step, from 1.
-        step: usize,
-        /// The value.
+    /// A number was not finite in too many steps, one after the other.
+    #[error(
+        "the {what} was not finite in {in_a_row} steps in a row, last {value} in step {step} (rows {})",
+        .rows.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")
+    )]
+    Diverged {
+        /// `loss` or `gradient norm`.
+        what: String,
+        /// The last value.
         value: f64,
+        /// Number of the last step, from 1.
+        step: usize,
+        /// How many steps.
+        in_a_row: usize,
+        /// Numbers of the last step's rows among the training rows, from 1.
+        rows: Vec<usize>,
     },
+    /// The device or its driver failed: what it computes can no longer be trusted.
+    #[error("the device failed: {message}")]
+    Device {
+        /// What it told.
+        message: String,
+    },
+    /// A checkpoint does not fit the model.
+    #[error("the checkpoint does not fit")]
+    Restore(#[from] rekindle_nn::WeightsError),
+    /// Early stopping needs evaluations.
+    #[error("`checkpoint.patience` is set, and there are no validation rows")]
+    PatienceWithoutRows,
     /// Trainable parameters that the loss does not reach.
     #[error("the loss reaches no gradient of {} trainable parameters: {}", .0.len(), .0.join(", "))]
     NoGradient(Vec<String>),
@@ -38,9 +57,20 @@ impl TrainError {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::NotFinite { .. } => {
-                Some("lower `--learning-rate`, or look for rows with extreme numbers".to_owned())
+            Self::Diverged { .. } => Some(
+                "lower `--learning-rate`, or look for extreme numbers in those rows; the last good checkpoint is kept"
+                    .to_owned(),
+            ),
+            Self::Device { .. } => Some(
+                "`rekindle doctor --selftest` tests the device; `--backend flex` trains on the processor"
+                    .to_owned(),
+            ),
+            Self::Restore(_) => {
+                Some("start over with another `--output`, and without `--resume`".to_owned())
             }
+            Self::PatienceWithoutRows => Some(
+                "give `--valid`, or set `data.valid_fraction` above 0".to_owned(),
+            ),
             Self::NoGradient(_) => Some(
                 "this is a fault of the model's code; training would leave these unchanged"
                     .to_owned(),

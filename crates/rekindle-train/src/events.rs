@@ -181,7 +181,7 @@ pub struct Evaluation {
 }
 
 /// A saved checkpoint.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Checkpoint {
     /// Steps that it holds.
     pub step: usize,

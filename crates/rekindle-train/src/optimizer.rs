@@ -5,10 +5,14 @@ use std::collections::HashMap;
 use burn::module::{AutodiffModule, Param};
 use burn::tensor::{Tensor, TensorData, backend::AutodiffBackend};
 use rekindle_nn::{
-    AdamWStep, NamedMapper, NamedVisitor, ParameterPath, TrainBackend, map_named, visit_named,
+    AdamWStep, ExportedTensor, NamedMapper, NamedVisitor, ParameterPath, TensorSource,
+    TrainBackend, WeightsError, map_named, visit_named,
 };
 
 use crate::task::{Inner, TrainableBackend};
+
+/// torch's names of the two moments.
+const MOMENTS: [&str; 2] = ["exp_avg", "exp_avg_sq"];
 
 /// torch adds this to the norm when it clips.
 const CLIP_EPSILON: f64 = 1e-6;
@@ -152,6 +156,51 @@ impl<B: TrainBackend> AdamW<B> {
             learning_rate,
         };
         map_named::<A, M>(model, &mut update)
+    }
+
+    /// The moments by the names that torch gives them; with [`AdamW::count`] all that it remembers.
+    pub fn export(&self) -> Vec<ExportedTensor> {
+        let mut names: Vec<&String> = self.moments.keys().collect();
+        names.sort_unstable();
+        names
+            .into_iter()
+            .flat_map(|name| {
+                let pairs = MOMENTS.iter().zip(&self.moments[name]);
+                pairs.map(move |(kind, moment)| {
+                    ExportedTensor::new(format!("{name}.{kind}"), moment.clone())
+                })
+            })
+            .collect()
+    }
+
+    /// An optimizer with the moments of these parameters, given by name and size, after `count` steps.
+    pub fn restore(
+        weight_decay: f64,
+        count: u64,
+        parameters: impl IntoIterator<Item = (String, usize)>,
+        source: &TensorSource,
+        device: &B::Device,
+    ) -> Result<Self, WeightsError> {
+        let mut optimizer = Self::new(weight_decay);
+        optimizer.count = count;
+        // Moments appear with the first update.
+        if count == 0 {
+            return Ok(optimizer);
+        }
+        for (name, size) in parameters {
+            let read = |kind: &str| {
+                let values = source.read(&format!("{name}.{kind}"), &[size])?;
+                Ok(Tensor::from_data(TensorData::new(values, [size]), device))
+            };
+            let moments = [read(MOMENTS[0])?, read(MOMENTS[1])?];
+            optimizer.moments.insert(name, moments);
+        }
+        Ok(optimizer)
+    }
+
+    /// Steps taken.
+    pub fn count(&self) -> u64 {
+        self.count
     }
 
     /// Parameters that have state.

@@ -26,7 +26,7 @@ pub struct Recipe {
     pub data: DataRecipe,
     /// The loop.
     pub train: TrainRecipe,
-    /// Which weights are kept.
+    /// What is saved on the way, and which weights are kept.
     pub checkpoint: CheckpointRecipe,
     /// Where it runs and writes.
     pub run: RunRecipe,
@@ -159,10 +159,16 @@ pub enum EpochWord {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CheckpointRecipe {
+    /// When to save all that the run needs to go on; 0: only when it is stopped.
+    pub save_every: Every,
+    /// How many of the newest checkpoints are kept.
+    pub keep_last: usize,
     /// Whether the best weights are kept in place of the last ones.
     pub keep_best: bool,
     /// What makes weights the best: a metric of the task, `loss`, or `auto`.
     pub metric: String,
+    /// Evaluations without a better number after which the run ends; 0: it goes on.
+    pub patience: usize,
 }
 
 /// `[run]`.
@@ -231,8 +237,11 @@ impl Default for TrainRecipe {
 impl Default for CheckpointRecipe {
     fn default() -> Self {
         Self {
+            save_every: Every::Epoch(EpochWord::Epoch),
+            keep_last: 2,
             keep_best: true,
             metric: "auto".to_owned(),
+            patience: 0,
         }
     }
 }

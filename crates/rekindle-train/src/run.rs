@@ -1,34 +1,66 @@
 //! The training loop.
 
 mod best;
+mod evaluation;
 mod plan;
+mod progress;
+mod step;
 
 use std::collections::HashMap;
+use std::error::Error;
 use std::time::Instant;
 
-use burn::module::AutodiffModule;
-use rekindle_nn::{Model, Noise, ParameterPath};
+use rekindle_data::TaskKind;
+use rekindle_nn::{ExportedTensor, TensorSource, export_trainable, list, restore_trainable};
 
-use crate::batch::{Batch, Row};
+use crate::batch::Row;
 use crate::error::TrainError;
 use crate::evaluate::Runner;
-use crate::events::{End, Evaluation, Event, Events, Finish, Step};
+use crate::events::{Checkpoint, End, Evaluation, Event, Events, Finish, Resume, Split};
 use crate::method::rate_factors;
-use crate::optimizer::{AdamW, Gradients, clip_factor};
+use crate::optimizer::AdamW;
 use crate::recipe::Recipe;
-use crate::task::{Inner, Task, TrainableBackend};
+use crate::task::{Inner, TrainableBackend, TrainableModel, TrainableTask};
 
-use best::Best;
+use best::Judge;
 pub use best::metric;
 pub use plan::Plan;
+pub use progress::Progress;
 
-/// What a run trains on.
-#[derive(Clone, Copy, Debug)]
-pub struct Data<'a> {
+/// What a run trains, on what, and from where on.
+pub struct Run<'a, T> {
+    /// The recipe.
+    pub recipe: &'a Recipe,
+    /// The task, and how rows are run through a model.
+    pub runner: Runner<'a, T>,
     /// Training rows.
     pub train: &'a [Row],
     /// Validation rows; may be empty.
     pub valid: &'a [Row],
+    /// What an earlier part of the run saved.
+    pub from: Option<Saved<'a>>,
+    /// Rows of a forward pass, if they are to be fewer than the recipe's or the saved ones.
+    pub forward_rows: Option<usize>,
+}
+
+/// The state of a run as it was saved.
+pub struct Saved<'a> {
+    /// How far it was.
+    pub progress: Progress,
+    /// Its trainable parameters.
+    pub weights: TensorSource<'a>,
+    /// The optimizer's moments.
+    pub moments: TensorSource<'a>,
+}
+
+/// The state of a run on its way into a checkpoint.
+pub struct Snapshot<'a> {
+    /// How far it is.
+    pub progress: &'a Progress,
+    /// Its trainable parameters.
+    pub weights: Vec<ExportedTensor>,
+    /// The optimizer's moments.
+    pub moments: Vec<ExportedTensor>,
 }
 
 /// What a run calls while it goes on.
@@ -37,358 +69,315 @@ pub struct Hooks<'a, M> {
     pub events: &'a mut dyn Events,
     /// Keeps weights: the best so far, or the last.
     pub save: &'a mut SaveModel<'a, M>,
-    /// Whether the user asks to stop; looked at after each step.
-    pub is_stopped: &'a dyn Fn() -> bool,
+    /// Saves all that the run needs to go on; without it nothing is saved.
+    pub checkpoint: Option<&'a mut SaveCheckpoint<'a>>,
+    /// What happens around the run.
+    pub control: &'a dyn Control,
 }
 
+/// Why something could not be saved.
+pub type SaveFailure = Box<dyn Error + Send + Sync>;
+
 /// Keeps a model, or says why it cannot.
-pub type SaveModel<'a, M> =
-    dyn FnMut(&M) -> Result<(), Box<dyn std::error::Error + Send + Sync>> + 'a;
+pub type SaveModel<'a, M> = dyn FnMut(&M) -> Result<(), SaveFailure> + 'a;
+
+/// Saves a run's state, or says why it cannot.
+pub type SaveCheckpoint<'a> = dyn FnMut(Snapshot) -> Result<Checkpoint, SaveFailure> + 'a;
+
+/// What happens around a run.
+pub trait Control {
+    /// Whether the user asks to stop; looked at after each step.
+    fn is_stopped(&self) -> bool {
+        false
+    }
+
+    /// A failure of the device that no call returned: drivers tell some on threads of their own.
+    fn device_failure(&self) -> Option<String> {
+        None
+    }
+
+    /// Comes before each forward pass of so many rows; a test panics in it as a device does.
+    fn on_forward(&self, _rows: usize) {}
+}
+
+/// Nothing happens.
+impl Control for () {}
+
+/// Refuses a recipe whose choice of the best weights does not suit the task or the rows.
+pub fn check(recipe: &Recipe, task: TaskKind, has_valid_rows: bool) -> Result<(), TrainError> {
+    Judge::new(&recipe.checkpoint, task, has_valid_rows).map(drop)
+}
 
 /// Trains a model to the last step of its plan, and tells how it ended.
 ///
 /// The model comes with its frozen parameters marked ([`crate::method::apply`]).
 pub fn run<B, M, T>(
-    recipe: &Recipe,
-    runner: Runner<T>,
+    run: Run<T>,
     model: M,
-    data: Data,
     hooks: Hooks<M::InnerModule>,
 ) -> Result<(M, Finish), TrainError>
 where
     B: TrainableBackend,
-    M: Model<B> + AutodiffModule<B>,
-    M::InnerModule: Model<Inner<B>>,
-    T: Task<B, M> + Task<Inner<B>, M::InnerModule>,
+    M: TrainableModel<B>,
+    T: TrainableTask<B, M>,
 {
-    let plan = Plan::new(recipe, data.train);
-    let best = Best::new(
-        &recipe.checkpoint,
-        runner.objective.task(),
-        !data.valid.is_empty(),
-    )?;
-    let device = model.devices().remove(0);
-    let optimizer = AdamW::new(recipe.train.weight_decay);
-    let rate_factors = rate_factors::<B, M>(&model, recipe.method.layer_decay);
-    let mut state = State {
-        recipe,
-        runner,
-        data,
-        plan,
-        model: Some(model),
-        optimizer,
-        rate_factors,
-        best,
-        hooks,
-        device,
-        step: 0,
-        clock: Clock::default(),
-    };
-    let mut is_interrupted = false;
-    'epochs: for epoch in 0.. {
-        let batches = state.plan.epoch(epoch);
-        let mut total = Mean::default();
-        let mut since_evaluation = Mean::default();
-        for window in batches.chunks(recipe.train.accumulate) {
-            let loss = state.step(window)?;
-            total.add(loss);
-            since_evaluation.add(loss);
-            is_interrupted = (state.hooks.is_stopped)() && state.step < state.plan.total_steps;
-            let is_last = is_interrupted || state.step == state.plan.total_steps;
-            if state.plan.is_evaluation_due(state.step) || is_last {
-                state.evaluate(std::mem::take(&mut since_evaluation).value())?;
-            }
-            if is_last {
-                state.end_epoch(&total);
-                break 'epochs;
-            }
-        }
-        state.end_epoch(&total);
-    }
-    state.finish(is_interrupted)
+    let mut state = State::new(run, model, hooks)?;
+    let end = state.train()?;
+    state.finish(end)
 }
 
-/// A mean that carries its weight.
-#[derive(Clone, Copy, Debug, Default)]
-struct Mean {
-    sum: f64,
-    weight: f64,
-}
+const MODEL_IS_THERE: &str = "the model is away only inside `update`";
 
-impl Mean {
-    fn add(&mut self, other: Self) {
-        self.sum += other.sum;
-        self.weight += other.weight;
-    }
-
-    fn value(self) -> f64 {
-        self.sum / self.weight
-    }
-}
-
-/// Time spent in training steps; the first one apart, since it compiles kernels on a GPU.
-#[derive(Debug)]
-struct Clock {
-    start: Instant,
-    epoch: f64,
-    first: f64,
-    warm: f64,
-    warm_tokens: usize,
-}
-
-impl Default for Clock {
-    fn default() -> Self {
-        Self {
-            start: Instant::now(),
-            epoch: 0.0,
-            first: 0.0,
-            warm: 0.0,
-            warm_tokens: 0,
-        }
-    }
-}
-
-impl Clock {
-    fn add(&mut self, is_first: bool, seconds: f64, tokens: usize) {
-        self.epoch += seconds;
-        if is_first {
-            self.first = seconds;
-        } else {
-            self.warm += seconds;
-            self.warm_tokens += tokens;
-        }
-    }
-
-    fn tokens_per_second(&self) -> f64 {
-        if self.warm > 0.0 {
-            self.warm_tokens as f64 / self.warm
-        } else {
-            0.0
-        }
-    }
-}
-
-struct State<'a, 'h, B: TrainableBackend, M: AutodiffModule<B>, T> {
+struct State<'a, 'h, B: TrainableBackend, M: TrainableModel<B>, T> {
     recipe: &'a Recipe,
     runner: Runner<'a, T>,
-    data: Data<'a>,
+    train: &'a [Row],
+    valid: &'a [Row],
     plan: Plan,
+    judge: Judge,
+    hooks: Hooks<'h, M::InnerModule>,
+    device: B::Device,
+    /// Factor on the learning rate of each parameter.
+    rate_factors: HashMap<String, f64>,
     /// Taken while the optimizer moves it.
     model: Option<M>,
     optimizer: AdamW<Inner<B>>,
-    /// Factor on the learning rate of each parameter.
-    rate_factors: HashMap<String, f64>,
-    best: Best,
-    hooks: Hooks<'h, M::InnerModule>,
-    device: B::Device,
-    /// Steps taken.
-    step: usize,
-    clock: Clock,
+    progress: Progress,
+    /// Rows of a forward pass.
+    forward_rows: usize,
+    /// The newest evaluation.
+    evaluation: Option<Evaluation>,
+    /// When this process began.
+    begun: Instant,
+    /// Whether this process took no step yet.
+    is_cold: bool,
 }
 
-impl<B, M, T> State<'_, '_, B, M, T>
+impl<'a, 'h, B, M, T> State<'a, 'h, B, M, T>
 where
     B: TrainableBackend,
-    M: Model<B> + AutodiffModule<B>,
-    M::InnerModule: Model<Inner<B>>,
-    T: Task<B, M> + Task<Inner<B>, M::InnerModule>,
+    M: TrainableModel<B>,
+    T: TrainableTask<B, M>,
 {
+    fn new(
+        run: Run<'a, T>,
+        mut model: M,
+        hooks: Hooks<'h, M::InnerModule>,
+    ) -> Result<Self, TrainError> {
+        let Run {
+            recipe,
+            mut runner,
+            train,
+            valid,
+            from,
+            forward_rows,
+        } = run;
+        let task = runner.objective.task();
+        let device = model.devices().remove(0);
+        let mut optimizer = AdamW::new(recipe.train.weight_decay);
+        let mut progress = Progress::default();
+        let is_resumed = from.is_some();
+        if let Some(saved) = from {
+            model = restore_trainable::<B, M>(model, &saved.weights)?;
+            let trained = list::<B, M>(&model).into_iter().filter(|p| p.is_trainable);
+            optimizer = AdamW::restore(
+                recipe.train.weight_decay,
+                saved.progress.updates,
+                trained.map(|p| (p.path.name, p.shape.iter().product())),
+                &saved.moments,
+                &device,
+            )?;
+            progress = saved.progress;
+        }
+        let is_split = forward_rows.is_some() && forward_rows != progress.forward_rows;
+        progress.forward_rows = forward_rows.or(progress.forward_rows);
+        let batch_size = recipe.train.batch_size;
+        runner.batch_size = progress
+            .forward_rows
+            .map_or(batch_size, |rows| rows.min(batch_size));
+        let mut state = Self {
+            recipe,
+            forward_rows: runner.batch_size,
+            runner,
+            train,
+            valid,
+            plan: Plan::new(recipe, train),
+            judge: Judge::new(&recipe.checkpoint, task, !valid.is_empty())?,
+            hooks,
+            device,
+            rate_factors: rate_factors::<B, M>(&model, recipe.method.layer_decay),
+            model: Some(model),
+            optimizer,
+            progress,
+            evaluation: None,
+            begun: Instant::now(),
+            is_cold: true,
+        };
+        if is_resumed {
+            let step = state.progress.step;
+            state.emit(Event::Resume(Resume { step }));
+        }
+        if is_split {
+            state.tell_split();
+        }
+        Ok(state)
+    }
+
     fn model(&self) -> &M {
-        self.model
-            .as_ref()
-            .expect("the model is away only inside `update`")
+        self.model.as_ref().expect(MODEL_IS_THERE)
     }
 
-    /// One optimizer step over a window of micro-batches; returns its loss.
-    fn step(&mut self, window: &[Vec<usize>]) -> Result<Mean, TrainError> {
+    fn emit(&mut self, event: Event) {
         let begun = Instant::now();
-        let rows: Vec<Vec<&Row>> = window
-            .iter()
-            .map(|batch| batch.iter().map(|&index| &self.data.train[index]).collect())
-            .collect();
-        let all = || rows.iter().flatten().copied();
-        let weight: f64 = all()
-            .map(|row| self.runner.objective.weight(&row.target))
-            .sum();
-        let (gradients, loss_sum, correct) = self.accumulate(&rows, weight)?;
-        let loss = Mean {
-            sum: loss_sum,
-            weight,
-        };
-        let number = self.step + 1;
-        let finite = |what, value: f64| {
-            let error = TrainError::NotFinite {
-                what,
-                step: number,
-                value,
-            };
-            if value.is_finite() {
-                Ok(value)
-            } else {
-                Err(error)
-            }
-        };
-        finite("the loss", loss.value())?;
-        let grad_norm = finite("the gradient norm", gradients.norm())?;
-        let learning_rate = self.plan.schedule.learning_rate(self.step);
-        self.update(
-            gradients,
-            clip_factor(grad_norm, self.recipe.train.max_grad_norm),
-            learning_rate,
-        );
-        self.step = number;
-        let tokens: usize = all().map(|row| row.ids.len()).sum();
-        let seconds = begun.elapsed().as_secs_f64();
-        self.clock.add(number == 1, seconds, tokens);
-        self.hooks.events.emit(Event::Step(Step {
-            step: number,
-            epoch: self.plan.epochs_done(number),
-            loss: loss.value(),
-            accuracy: correct.map(|correct| correct as f64 / weight),
-            learning_rate,
-            grad_norm,
-            tokens,
-            examples: all().count(),
-            seconds,
-            tokens_per_second: tokens as f64 / seconds,
-            memory_bytes: memory_stats::memory_stats().map(|memory| memory.physical_mem as u64),
+        self.hooks.events.emit(event);
+        self.progress.clock.events += begun.elapsed().as_secs_f64();
+    }
+
+    fn tell_split(&mut self) {
+        let pieces = self.recipe.train.batch_size.div_ceil(self.forward_rows);
+        self.emit(Event::Split(Split {
+            step: self.progress.step,
+            batch_size: self.forward_rows,
+            accumulate: self.recipe.train.accumulate * pieces,
         }));
-        Ok(loss)
     }
 
-    /// Gradients of the mean loss over a window, its summed loss, and how many classes were right.
-    fn accumulate(
-        &self,
-        window: &[Vec<&Row>],
-        weight: f64,
-    ) -> Result<(Gradients<B>, f64, Option<usize>), TrainError> {
-        let objective = self.runner.objective;
-        let mut gradients = Gradients::default();
-        let (mut loss_sum, mut correct) = (0.0, Some(0));
-        for (micro_batch, rows) in window.iter().enumerate() {
-            let mut batch = Batch::new(rows, self.runner.layout, &self.device);
-            batch.rows = batch.rows.with_noise(Noise {
-                seed: self.recipe.train.seed,
-                step: self.step as u64,
-                micro_batch: micro_batch as u64,
-            });
-            let logits = self.runner.task.logits(self.model(), batch);
-            let targets: Vec<_> = rows.iter().map(|row| &row.target).collect();
-            let loss = objective.loss_sum(logits.clone(), &targets);
-            loss_sum += f64::from(loss.clone().into_data().iter::<f32>().sum::<f32>());
-            let missing = gradients.add(self.model(), (loss / weight).backward());
-            if !missing.is_empty() {
-                return Err(TrainError::NoGradient(missing));
-            }
-            let logits: Vec<f32> = logits.into_data().iter::<f32>().collect();
-            let mut rest = logits.as_slice();
-            for target in targets {
-                let (own, others) = rest.split_at(target.num_outputs() * objective.num_outputs());
-                correct = correct
-                    .zip(objective.correct(own, target))
-                    .map(|(sum, new)| sum + new);
-                rest = others;
+    /// Steps until the run ends.
+    fn train(&mut self) -> Result<End, TrainError> {
+        // A run may have been killed between its last step and its end.
+        if let Some(end) = self.end() {
+            return Ok(end);
+        }
+        loop {
+            let batches = self.plan.epoch(self.progress.epoch);
+            let windows = batches.chunks(self.recipe.train.accumulate);
+            for window in windows.skip(self.progress.position) {
+                self.step(window)?;
+                if let Some(end) = self.after_step()? {
+                    return Ok(end);
+                }
             }
         }
-        Ok((gradients, loss_sum, correct))
     }
 
-    fn update(&mut self, gradients: Gradients<B>, clip: f64, learning_rate: f64) {
-        let model = self
-            .model
-            .take()
-            .expect("the model is put back at the end of `update`");
-        let rate = |path: &ParameterPath| learning_rate * self.rate_factors[&path.name];
-        self.model = Some(self.optimizer.step(model, gradients, clip, &rate));
+    /// Why there is no further step.
+    fn end(&self) -> Option<End> {
+        if self.progress.step == self.plan.total_steps {
+            Some(End::Completed)
+        } else if self.judge.is_out_of_patience(&self.progress.best) {
+            Some(End::StoppedEarly)
+        } else {
+            None
+        }
     }
 
-    /// Scores the validation rows, and keeps the weights if they are the best so far.
-    fn evaluate(&mut self, train_loss: f64) -> Result<(), TrainError> {
-        let begun = Instant::now();
-        let mut evaluation = Evaluation {
-            step: self.step,
-            epoch: self.plan.epochs_done(self.step),
-            train_loss: Some(train_loss),
-            valid_loss: None,
-            metrics: serde_json::Map::new(),
-            details: serde_json::Map::new(),
-            is_best: false,
-            seconds: 0.0,
-            tokens_per_second: self.clock.tokens_per_second(),
+    /// Evaluates, ends the epoch and saves, each where it is due; tells why the run ends, if it does.
+    fn after_step(&mut self) -> Result<Option<End>, TrainError> {
+        let step = self.progress.step;
+        let mut is_best = false;
+        if self.plan.is_evaluation_due(step) || step == self.plan.total_steps {
+            is_best = self.evaluate()?;
+        }
+        let end = self.end();
+        let is_last_of_epoch = self.progress.position == self.plan.steps_per_epoch;
+        if is_last_of_epoch || end.is_some() {
+            self.end_epoch();
+        }
+        if is_last_of_epoch {
+            self.progress.epoch += 1;
+            self.progress.position = 0;
+        }
+        let is_stopped = end.is_none() && self.hooks.control.is_stopped();
+        let is_worth_saving = self.plan.saves() && (is_best || end.is_some());
+        if self.plan.is_save_due(step) || is_worth_saving || is_stopped {
+            self.save_checkpoint()?;
+        }
+        Ok(end.or(is_stopped.then_some(End::Interrupted)))
+    }
+
+    /// Saves all that the run needs to go on; where that fails, it goes on with a warning.
+    fn save_checkpoint(&mut self) -> Result<(), TrainError> {
+        self.settle()?;
+        let Some(save) = &mut self.hooks.checkpoint else {
+            return Ok(());
         };
-        if !self.data.valid.is_empty() {
-            let model = self.model().valid();
-            let evaluated = self.runner.evaluate(&model, self.data.valid, &self.device);
-            evaluation.is_best = self
-                .best
-                .offer(self.step, evaluated.loss, &evaluated.scores);
-            evaluation.valid_loss = Some(evaluated.loss);
-            evaluation.metrics = evaluated.scores.to_json();
-            evaluation.details = evaluated.scores.details;
-            if evaluation.is_best {
-                (self.hooks.save)(&model).map_err(TrainError::Save)?;
-            }
-        }
-        evaluation.seconds = begun.elapsed().as_secs_f64();
-        self.best.last = Some(evaluation.clone());
-        self.hooks.events.emit(Event::Evaluation(evaluation));
+        self.progress.updates = self.optimizer.count();
+        let mut progress = self.progress.clone();
+        progress.clock.before += self.begun.elapsed().as_secs_f64();
+        let model = self.model.as_ref().expect(MODEL_IS_THERE);
+        let snapshot = Snapshot {
+            progress: &progress,
+            weights: export_trainable::<B, M>(model),
+            moments: self.optimizer.export(),
+        };
+        let event = match save(snapshot) {
+            Ok(checkpoint) => Event::Checkpoint(checkpoint),
+            Err(error) => Event::Warning {
+                message: format!(
+                    "no checkpoint of step {}, the next one is tried in its turn: {}",
+                    progress.step,
+                    chain(error.as_ref())
+                ),
+            },
+        };
+        self.emit(event);
         Ok(())
     }
 
-    /// Tells the loss of the epoch, with the numbers of an evaluation if one was made at its end.
-    fn end_epoch(&mut self, loss: &Mean) {
-        let tokens_per_second = self.clock.tokens_per_second();
-        let seconds = std::mem::take(&mut self.clock.epoch);
-        let at_end = self
-            .best
-            .last
-            .clone()
-            .filter(|evaluation| evaluation.step == self.step);
-        let mut epoch = at_end.unwrap_or_else(|| Evaluation {
-            step: self.step,
-            epoch: self.plan.epochs_done(self.step),
-            train_loss: None,
-            valid_loss: None,
-            metrics: serde_json::Map::new(),
-            details: serde_json::Map::new(),
-            is_best: false,
-            seconds,
-            tokens_per_second,
-        });
-        epoch.details.clear();
-        self.hooks.events.emit(Event::Epoch(Evaluation {
-            train_loss: Some(loss.value()),
-            seconds,
-            tokens_per_second,
-            ..epoch
-        }));
+    /// Waits for the device, so that nothing is saved that a failure of it has spoiled.
+    fn settle(&self) -> Result<(), TrainError> {
+        if let Err(error) = B::sync(&self.device) {
+            let message = format!("{error:?}");
+            return Err(TrainError::Device { message });
+        }
+        match self.hooks.control.device_failure() {
+            Some(message) => Err(TrainError::Device { message }),
+            None => Ok(()),
+        }
     }
 
-    fn finish(mut self, is_interrupted: bool) -> Result<(M, Finish), TrainError> {
-        let model = self
-            .model
-            .take()
-            .expect("the model is away only inside `update`");
-        if self.best.keeps_last() {
-            (self.hooks.save)(&model.valid()).map_err(TrainError::Save)?;
-        }
+    fn seconds(&self) -> f64 {
+        self.progress.clock.before + self.begun.elapsed().as_secs_f64()
+    }
+
+    fn finish(mut self, end: End) -> Result<(M, Finish), TrainError> {
+        self.settle()?;
+        let metric = self.judge.metric().map(str::to_owned);
+        let best = &self.progress.best;
+        let (best_step, value) = match best.step.filter(|_| metric.is_some()) {
+            Some(step) => (step, best.value),
+            None => {
+                let model = self.model().valid();
+                (self.hooks.save)(&model).map_err(TrainError::Save)?;
+                (self.progress.step, None)
+            }
+        };
+        let clock = &self.progress.clock;
         let finish = Finish {
-            steps: self.step,
-            end: if is_interrupted {
-                End::Interrupted
-            } else {
-                End::Completed
-            },
-            best_step: self.best.step().unwrap_or(self.step),
-            metric: self.best.metric_name(),
-            best: self.best.value(),
-            seconds: self.clock.start.elapsed().as_secs_f64(),
-            first_step_seconds: self.clock.first,
-            step_seconds: self.clock.first + self.clock.warm,
-            event_seconds: 0.0,
-            tokens_per_second: self.clock.tokens_per_second(),
+            steps: self.progress.step,
+            end,
+            best_step,
+            metric,
+            best: value,
+            seconds: self.seconds(),
+            first_step_seconds: clock.first,
+            step_seconds: clock.steps(),
+            event_seconds: clock.events,
+            tokens_per_second: clock.tokens_per_second(),
         };
         self.hooks.events.emit(Event::Finish(finish.clone()));
+        let model = self.model.take().expect(MODEL_IS_THERE);
         Ok((model, finish))
     }
+}
+
+/// An error with its causes, as one line.
+fn chain(error: &dyn Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        line = format!("{line}: {error}");
+        cause = error.source();
+    }
+    line
 }

@@ -1,5 +1,6 @@
 //! Which of a model's roles a task uses.
 
+use burn::module::AutodiffModule;
 use burn::tensor::Tensor;
 use rekindle_nn::{Classifier, Model, Tagger, TrainBackend};
 
@@ -39,6 +40,28 @@ pub trait TrainableBackend:
 
 impl<B> TrainableBackend for B where
     B: TrainBackend + burn::tensor::backend::AutodiffBackend<InnerBackend: TrainBackend>
+{
+}
+
+/// A model that is trained on `B`, and evaluated below autodiff.
+pub trait TrainableModel<B: TrainableBackend>:
+    Model<B> + AutodiffModule<B, InnerModule: Model<Inner<B>>>
+{
+}
+
+impl<B: TrainableBackend, M> TrainableModel<B> for M where
+    M: Model<B> + AutodiffModule<B, InnerModule: Model<Inner<B>>>
+{
+}
+
+/// A task of such a model.
+pub trait TrainableTask<B: TrainableBackend, M: TrainableModel<B>>:
+    Task<B, M> + Task<Inner<B>, M::InnerModule>
+{
+}
+
+impl<B: TrainableBackend, M: TrainableModel<B>, T> TrainableTask<B, M> for T where
+    T: Task<B, M> + Task<Inner<B>, M::InnerModule>
 {
 }
 

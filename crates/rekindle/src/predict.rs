@@ -225,6 +225,7 @@ impl Predictor {
                 ids: encoded.ids,
                 type_ids: encoded.type_ids,
                 target: Target::Tags(tags),
+                number: 0,
             };
             return Ok((row, encoded.truncated));
         }
@@ -239,6 +240,7 @@ impl Predictor {
             ids: encoded.ids,
             type_ids: encoded.type_ids,
             target: Target::Number(0.0),
+            number: 0,
         };
         Ok((row, encoded.truncated))
     }

@@ -25,8 +25,6 @@ pub enum Examples {
 pub struct Tokenized {
     /// The rows.
     pub rows: Vec<Row>,
-    /// For each row, its place among the examples.
-    pub origins: Vec<usize>,
     /// Rows that were cut.
     pub truncated: usize,
     /// Rows that were dropped for their length, or had no word left to learn from.
@@ -255,8 +253,8 @@ fn collect<E: Tokens>(
             ids,
             type_ids,
             target,
+            number: index + 1,
         });
-        tokenized.origins.push(index);
     }
     Ok(tokenized)
 }

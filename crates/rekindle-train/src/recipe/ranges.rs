@@ -1,6 +1,9 @@
 //! The values that a recipe's numbers can have.
 
-use super::{DataRecipe, Every, MethodRecipe, ModelRecipe, Recipe, RecipeError, TrainRecipe};
+use super::{
+    CheckpointRecipe, DataRecipe, Every, MethodRecipe, ModelRecipe, Recipe, RecipeError,
+    TrainRecipe,
+};
 
 /// Refuses the first number outside its range.
 pub(super) fn check(recipe: &Recipe) -> Result<(), RecipeError> {
@@ -9,13 +12,14 @@ pub(super) fn check(recipe: &Recipe) -> Result<(), RecipeError> {
         method,
         data,
         train,
-        checkpoint: _,
+        checkpoint,
         run: _,
     } = recipe;
     let rules = [
         rules_of_model(model, method),
         rules_of_data(data),
         rules_of_train(train),
+        rules_of_checkpoint(checkpoint),
     ];
     for (is_good, key, expected, found) in rules.into_iter().flatten() {
         if !is_good {
@@ -93,6 +97,10 @@ fn rules_of_train(train: &TrainRecipe) -> Vec<Rule> {
         at_least_one("train.evaluate_every", interval),
         at_least_one("train.log_every", train.log_every),
     ]
+}
+
+fn rules_of_checkpoint(checkpoint: &CheckpointRecipe) -> Vec<Rule> {
+    vec![at_least_one("checkpoint.keep_last", checkpoint.keep_last)]
 }
 
 fn at_least_one(key: &'static str, value: usize) -> Rule {

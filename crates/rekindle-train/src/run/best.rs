@@ -1,101 +1,110 @@
-//! Which weights are the best so far.
+//! Which weights are the best so far, and whether waiting for better ones has been long enough.
 
 use rekindle_data::TaskKind;
+use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
-use crate::events::Evaluation;
 use crate::recipe::CheckpointRecipe;
 use crate::scores::{LOSS, Scores, is_higher_better, names};
 
-/// The best evaluation so far, by one number.
+/// Judges evaluations by one number.
 #[derive(Debug)]
+pub(super) struct Judge {
+    /// Name of the number.
+    metric: String,
+    /// Whether the best weights are kept, and not the last ones.
+    keeps_best: bool,
+    /// Evaluations to wait for a better one; 0: for ever.
+    patience: usize,
+}
+
+/// The best evaluation so far.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Best {
-    /// Name of the number; `None` where the last weights are kept.
-    metric: Option<String>,
-    /// Step and value.
-    leader: Option<(usize, f64)>,
-    /// The newest evaluation.
-    pub(super) last: Option<Evaluation>,
+    /// Its step; `None` before the first evaluation.
+    pub(super) step: Option<usize>,
+    /// Its number; `None` where that is undefined (a correlation with a constant).
+    pub(super) value: Option<f64>,
+    /// Evaluations since.
+    stale: usize,
 }
 
 /// Name of the number that chooses the best weights of a task.
 pub fn metric(recipe: &CheckpointRecipe, task: TaskKind) -> Result<&str, TrainError> {
-    let CheckpointRecipe {
-        keep_best: _,
-        metric,
-    } = recipe;
     let known = names(task);
-    match metric.as_str() {
+    match recipe.metric.as_str() {
         "auto" => Ok(known[0]),
         name if name == LOSS || known.contains(&name) => Ok(name),
         _ => Err(TrainError::UnknownMetric {
-            metric: metric.clone(),
+            metric: recipe.metric.clone(),
             known,
         }),
     }
 }
 
-impl Best {
+impl Judge {
+    /// Refuses a recipe that asks for what cannot be judged.
     pub(super) fn new(
         recipe: &CheckpointRecipe,
         task: TaskKind,
         is_evaluated: bool,
     ) -> Result<Self, TrainError> {
-        let metric = metric(recipe, task)?;
-        let metric = (recipe.keep_best && is_evaluated).then(|| metric.to_owned());
+        // What others read is named here too, so that a field nobody reads does not compile.
+        let CheckpointRecipe {
+            save_every: _,
+            keep_last: _,
+            keep_best,
+            metric: _,
+            patience,
+        } = *recipe;
+        if patience > 0 && !is_evaluated {
+            return Err(TrainError::PatienceWithoutRows);
+        }
         Ok(Self {
-            metric,
-            leader: None,
-            last: None,
+            metric: metric(recipe, task)?.to_owned(),
+            keeps_best: keep_best && is_evaluated,
+            patience,
         })
     }
 
-    /// Takes the numbers of a step; true if they are the best so far.
-    pub(super) fn offer(&mut self, step: usize, loss: f64, scores: &Scores) -> bool {
-        let Some(metric) = &self.metric else {
-            return false;
-        };
-        let value = if metric == LOSS {
+    /// Name of the number, where it chooses the weights that are kept.
+    pub(super) fn metric(&self) -> Option<&str> {
+        self.keeps_best.then_some(self.metric.as_str())
+    }
+
+    /// What is the best after an evaluation; the evaluation itself if its step is the one given.
+    pub(super) fn after(&self, best: &Best, step: usize, loss: f64, scores: &Scores) -> Best {
+        let value = if self.metric == LOSS {
             Some(loss)
         } else {
-            scores.get(metric)
+            scores.get(&self.metric)
         };
-        // An undefined number (a correlation with a constant) is better than nothing, and worse than any.
-        let worst = if is_higher_better(metric) {
-            f64::NEG_INFINITY
-        } else {
-            f64::INFINITY
-        };
-        let value = value.unwrap_or(worst);
-        let is_best = self.leader.is_none_or(|(_, best)| {
-            if is_higher_better(metric) {
-                value > best
-            } else {
-                value < best
-            }
-        });
-        if is_best {
-            self.leader = Some((step, value));
+        let value = value.filter(|value| !value.is_nan());
+        if best.step.is_none() || self.is_better(value, best.value) {
+            return Best {
+                step: Some(step),
+                value,
+                stale: 0,
+            };
         }
-        is_best
+        Best {
+            stale: best.stale + 1,
+            ..best.clone()
+        }
     }
 
-    /// Whether the weights of the last step are the ones to keep.
-    pub(super) fn keeps_last(&self) -> bool {
-        self.metric.is_none()
+    /// An undefined number is better than none, and worse than any.
+    fn is_better(&self, value: Option<f64>, best: Option<f64>) -> bool {
+        match (value, best) {
+            (Some(_), None) => true,
+            (Some(value), Some(best)) if is_higher_better(&self.metric) => value > best,
+            (Some(value), Some(best)) => value < best,
+            (None, _) => false,
+        }
     }
 
-    pub(super) fn step(&self) -> Option<usize> {
-        self.leader.map(|(step, _)| step)
-    }
-
-    pub(super) fn value(&self) -> Option<f64> {
-        self.leader
-            .map(|(_, value)| value)
-            .filter(|value| value.is_finite())
-    }
-
-    pub(super) fn metric_name(&self) -> Option<String> {
-        self.metric.clone()
+    /// Whether no better evaluation came for too long.
+    pub(super) fn is_out_of_patience(&self, best: &Best) -> bool {
+        self.patience > 0 && best.stale >= self.patience
     }
 }

@@ -17,6 +17,7 @@ pub struct Plan {
     pub total_steps: usize,
     batches: BatchPlan,
     evaluate_every: usize,
+    save_every: usize,
 }
 
 impl Plan {
@@ -46,16 +47,18 @@ impl Plan {
         } else {
             epochs * steps_per_epoch
         };
+        let interval = |every| match every {
+            Every::Steps(steps) => steps,
+            Every::Epoch(_) => steps_per_epoch,
+        };
         let peak = recipe.train.peak_learning_rate(recipe.method.kind);
         Self {
             schedule: Schedule::new(&recipe.train, peak, total_steps),
             steps_per_epoch,
             total_steps,
             batches,
-            evaluate_every: match evaluate_every {
-                Every::Steps(steps) => steps,
-                Every::Epoch(_) => steps_per_epoch,
-            },
+            evaluate_every: interval(evaluate_every),
+            save_every: interval(recipe.checkpoint.save_every),
         }
     }
 
@@ -71,6 +74,15 @@ impl Plan {
 
     pub(super) fn is_evaluation_due(&self, step: usize) -> bool {
         step.is_multiple_of(self.evaluate_every)
+    }
+
+    pub(super) fn is_save_due(&self, step: usize) -> bool {
+        self.save_every > 0 && step.is_multiple_of(self.save_every)
+    }
+
+    /// Whether checkpoints are saved before the run is stopped.
+    pub(super) fn saves(&self) -> bool {
+        self.save_every > 0
     }
 
     pub(super) fn epochs_done(&self, step: usize) -> f64 {

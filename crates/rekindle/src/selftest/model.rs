@@ -9,7 +9,7 @@ use rekindle_train::events::Event;
 use rekindle_train::objective::{Objective, Target};
 use rekindle_train::optimizer::{Gradients, to_host};
 use rekindle_train::recipe::{DataRecipe, Recipe, TrainRecipe};
-use rekindle_train::run::{Data, Hooks, run};
+use rekindle_train::run::{Hooks, Run, run};
 use rekindle_train::task::{RowTask, Task, TrainableBackend};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -96,6 +96,7 @@ impl Tiny {
             ids: row.ids,
             type_ids: row.type_ids,
             target: Target::Class(row.label),
+            number: 0,
         };
         Self {
             names: BertNames::of_classifier(config.family),
@@ -187,13 +188,19 @@ impl Tiny {
         let hooks = Hooks {
             events: &mut events,
             save: &mut |_| Ok(()),
-            is_stopped: &|| false,
+            checkpoint: None,
+            control: &(),
         };
-        let data = Data {
+        let recipe = recipe();
+        let of_rows = Run {
+            recipe: &recipe,
+            runner,
             train: &self.rows,
             valid: &[],
+            from: None,
+            forward_rows: None,
         };
-        let outcome = run(&recipe(), runner, self.model::<B>(device), data, hooks);
+        let outcome = run(of_rows, self.model::<B>(device), hooks);
         if let Err(error) = outcome {
             panic!("{error}");
         }

@@ -152,6 +152,7 @@ fn tagging<B: TrainableBackend>(suite: &mut Suite, stored: &Stored, device: &B::
         ids: vec![0; tags.len()],
         type_ids: vec![0; tags.len()],
         target: Target::Tags(tags.iter().enumerate().map(tag).collect()),
+        number: 0,
     };
     let loss = Loss::new(TaskKind::Tag, 4, [row.target.clone()]);
     let name = ("tagging", What::Loss, ROUNDING);

@@ -68,9 +68,8 @@ impl Training<'_> {
     fn train<B, M, T>(self, task: &T, model: M) -> Result<Finish, Error>
     where
         B: TrainableBackend,
-        M: Model<B> + AutodiffModule<B>,
-        M::InnerModule: Model<Inner<B>>,
-        T: Task<B, M> + Task<Inner<B>, M::InnerModule>,
+        M: TrainableModel<B>,
+        T: TrainableTask<B, M>,
     {
         let Prepared {
             recipe,

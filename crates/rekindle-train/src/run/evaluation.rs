@@ -1,0 +1,88 @@
+//! Scoring the validation rows, keeping the best weights, and the numbers of an epoch.
+
+use std::time::Instant;
+
+use super::{State, chain};
+use crate::error::TrainError;
+use crate::events::{Evaluation, Event};
+use crate::task::{TrainableBackend, TrainableModel, TrainableTask};
+
+impl<B, M, T> State<'_, '_, B, M, T>
+where
+    B: TrainableBackend,
+    M: TrainableModel<B>,
+    T: TrainableTask<B, M>,
+{
+    /// Scores the validation rows, and keeps the weights if they are the best so far, which it tells.
+    pub(super) fn evaluate(&mut self) -> Result<bool, TrainError> {
+        let begun = Instant::now();
+        let step = self.progress.step;
+        let train_loss = std::mem::take(&mut self.progress.loss_since_evaluation).value();
+        let mut evaluation = self.unscored(train_loss);
+        if !self.valid.is_empty() {
+            let model = self.model().valid();
+            let evaluated = self.runner.evaluate(&model, self.valid, &self.device);
+            let best = &self.progress.best;
+            let best = self
+                .judge
+                .after(best, step, evaluated.loss, &evaluated.scores);
+            evaluation.is_best = best.step == Some(step);
+            evaluation.valid_loss = Some(evaluated.loss);
+            evaluation.metrics = evaluated.scores.to_json();
+            evaluation.details = evaluated.scores.details;
+            if !evaluation.is_best || self.judge.metric().is_none() || self.keep(&model)? {
+                self.progress.best = best;
+            }
+        }
+        evaluation.seconds = begun.elapsed().as_secs_f64();
+        let is_best = evaluation.is_best;
+        self.evaluation = Some(evaluation.clone());
+        self.emit(Event::Evaluation(evaluation));
+        Ok(is_best && self.judge.metric().is_some())
+    }
+
+    /// Keeps the best weights; false, with a warning, where they cannot be saved: those kept before
+    /// then stay the best.
+    fn keep(&mut self, model: &M::InnerModule) -> Result<bool, TrainError> {
+        self.settle()?;
+        let saved = (self.hooks.save)(model);
+        if let Err(error) = &saved {
+            let message = format!(
+                "the best weights could not be saved, training goes on: {}",
+                chain(error.as_ref())
+            );
+            self.emit(Event::Warning { message });
+        }
+        Ok(saved.is_ok())
+    }
+
+    /// Tells the loss of the epoch, with the numbers of an evaluation if one was made at its end.
+    pub(super) fn end_epoch(&mut self) {
+        let step = self.progress.step;
+        let seconds = std::mem::take(&mut self.progress.clock.epoch);
+        let train_loss = std::mem::take(&mut self.progress.epoch_loss).value();
+        let at_end = self.evaluation.clone().filter(|found| found.step == step);
+        let mut epoch = at_end.unwrap_or_else(|| self.unscored(train_loss));
+        epoch.details.clear();
+        self.emit(Event::Epoch(Evaluation {
+            train_loss,
+            seconds,
+            ..epoch
+        }));
+    }
+
+    /// What is known at a step without scoring any row.
+    fn unscored(&self, train_loss: Option<f64>) -> Evaluation {
+        Evaluation {
+            step: self.progress.step,
+            epoch: self.plan.epochs_done(self.progress.step),
+            train_loss,
+            valid_loss: None,
+            metrics: serde_json::Map::new(),
+            details: serde_json::Map::new(),
+            is_best: false,
+            seconds: 0.0,
+            tokens_per_second: self.progress.clock.tokens_per_second(),
+        }
+    }
+}

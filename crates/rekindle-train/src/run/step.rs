@@ -1,0 +1,173 @@
+//! One optimizer step: forward, backward, clip, update.
+
+use std::time::Instant;
+
+use rekindle_nn::{Noise, ParameterPath};
+
+use super::State;
+use super::progress::Mean;
+use crate::batch::{Batch, Row};
+use crate::error::TrainError;
+use crate::events::{Event, Skip, Step};
+use crate::optimizer::{Gradients, clip_factor};
+use crate::task::{TrainableBackend, TrainableModel, TrainableTask};
+
+/// Updates left out one after the other after which the run ends.
+const MAX_SKIPPED: usize = 5;
+
+/// What the forward and backward passes of a step gave.
+struct Passes<B: TrainableBackend> {
+    /// Gradients of the mean loss.
+    gradients: Gradients<B>,
+    /// Summed, with the weight of the targets.
+    loss: Mean,
+    /// Classes that were right; absent for tasks without classes.
+    correct: Option<usize>,
+}
+
+impl<B, M, T> State<'_, '_, B, M, T>
+where
+    B: TrainableBackend,
+    M: TrainableModel<B>,
+    T: TrainableTask<B, M>,
+{
+    /// One optimizer step over a window of micro-batches.
+    pub(super) fn step(&mut self, window: &[Vec<usize>]) -> Result<(), TrainError> {
+        let begun = Instant::now();
+        let passes = self.passes(window)?;
+        let step = self.progress.step + 1;
+        let loss = passes.loss.sum / passes.loss.weight;
+        let grad_norm = passes.gradients.norm();
+        self.progress.step = step;
+        self.progress.position += 1;
+        for (what, value) in [("loss", loss), ("gradient norm", grad_norm)] {
+            if !value.is_finite() {
+                return self.skip(what, value, window);
+            }
+        }
+        self.progress.skipped_in_a_row = 0;
+        let learning_rate = self.plan.schedule.learning_rate(step - 1);
+        let clip = clip_factor(grad_norm, self.recipe.train.max_grad_norm);
+        self.update(passes.gradients, clip, learning_rate);
+        self.progress.epoch_loss.add(passes.loss);
+        self.progress.loss_since_evaluation.add(passes.loss);
+        let rows = || window.iter().flatten().map(|&index| &self.train[index]);
+        let tokens: usize = rows().map(|row| row.ids.len()).sum();
+        let examples = rows().count();
+        let seconds = begun.elapsed().as_secs_f64();
+        let is_first = std::mem::take(&mut self.is_cold);
+        self.progress.clock.add(step, is_first, seconds, tokens);
+        self.emit(Event::Step(Step {
+            step,
+            epoch: self.plan.epochs_done(step),
+            loss,
+            accuracy: passes
+                .correct
+                .map(|count| count as f64 / passes.loss.weight),
+            learning_rate,
+            grad_norm,
+            tokens,
+            examples,
+            seconds,
+            tokens_per_second: tokens as f64 / seconds,
+            memory_bytes: memory_stats::memory_stats().map(|memory| memory.physical_mem as u64),
+        }));
+        Ok(())
+    }
+
+    /// Leaves the weights as they are, and gives up when that has happened too often.
+    fn skip(&mut self, what: &str, value: f64, window: &[Vec<usize>]) -> Result<(), TrainError> {
+        let step = self.progress.step;
+        let rows = window.iter().flatten();
+        let rows: Vec<usize> = rows.map(|&index| self.train[index].number).collect();
+        self.progress.skipped_in_a_row += 1;
+        let in_a_row = self.progress.skipped_in_a_row;
+        self.emit(Event::Skip(Skip {
+            step,
+            epoch: self.plan.epochs_done(step),
+            what: what.to_owned(),
+            value: value.to_string(),
+            rows: rows.clone(),
+            in_a_row,
+        }));
+        if in_a_row < MAX_SKIPPED {
+            return Ok(());
+        }
+        Err(TrainError::Diverged {
+            what: what.to_owned(),
+            value,
+            step,
+            in_a_row,
+            rows,
+        })
+    }
+
+    /// Forward and backward passes over a window of micro-batches, each cut to what the device can hold.
+    fn passes(&self, window: &[Vec<usize>]) -> Result<Passes<B>, TrainError> {
+        let rows: Vec<&Row> = window
+            .iter()
+            .flatten()
+            .map(|&index| &self.train[index])
+            .collect();
+        let weight = rows
+            .iter()
+            .map(|row| self.runner.objective.weight(&row.target))
+            .sum();
+        let mut passes = Passes {
+            gradients: Gradients::default(),
+            loss: Mean { sum: 0.0, weight },
+            correct: Some(0),
+        };
+        let pieces = window
+            .iter()
+            .flat_map(|batch| batch.chunks(self.forward_rows));
+        for (micro_batch, piece) in pieces.enumerate() {
+            let rows: Vec<&Row> = piece.iter().map(|&index| &self.train[index]).collect();
+            self.pass(micro_batch, &rows, &mut passes)?;
+        }
+        Ok(passes)
+    }
+
+    fn pass(
+        &self,
+        micro_batch: usize,
+        rows: &[&Row],
+        passes: &mut Passes<B>,
+    ) -> Result<(), TrainError> {
+        let objective = self.runner.objective;
+        self.hooks.control.on_forward(rows.len());
+        let mut batch = Batch::new(rows, self.runner.layout, &self.device);
+        batch.rows = batch.rows.with_noise(Noise {
+            seed: self.recipe.train.seed,
+            step: self.progress.step as u64,
+            micro_batch: micro_batch as u64,
+        });
+        let logits = self.runner.task.logits(self.model(), batch);
+        let targets: Vec<_> = rows.iter().map(|row| &row.target).collect();
+        let loss = objective.loss_sum(logits.clone(), &targets);
+        passes.loss.sum += f64::from(loss.clone().into_data().iter::<f32>().sum::<f32>());
+        let gradients = (loss / passes.loss.weight).backward();
+        let missing = passes.gradients.add(self.model(), gradients);
+        if !missing.is_empty() {
+            return Err(TrainError::NoGradient(missing));
+        }
+        let logits: Vec<f32> = logits.into_data().iter::<f32>().collect();
+        let mut rest = logits.as_slice();
+        for target in targets {
+            let (own, others) = rest.split_at(target.num_outputs() * objective.num_outputs());
+            let correct = objective.correct(own, target);
+            passes.correct = passes.correct.zip(correct).map(|(sum, new)| sum + new);
+            rest = others;
+        }
+        Ok(())
+    }
+
+    fn update(&mut self, gradients: Gradients<B>, clip: f64, learning_rate: f64) {
+        let model = self
+            .model
+            .take()
+            .expect("the model is put back at the end of `update`");
+        let rate = |path: &ParameterPath| learning_rate * self.rate_factors[&path.name];
+        self.model = Some(self.optimizer.step(model, gradients, clip, &rate));
+    }
+}
