@@ -1,0 +1,98 @@
+//! The store and the lock on real folders, on failing disks, and on disks that lose power.
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
+
+mod basics;
+mod damage;
+mod faults;
+mod full_disk;
+mod lock;
+mod power;
+mod prune;
+mod scenario;
+
+use std::fs;
+use std::path::PathBuf;
+
+use rekindle_checkpoint::{Checkpoint, Content, SaveError, Saved, Store};
+use tempfile::TempDir;
+
+/// The weights that the checkpoint of a step has in one of its versions.
+fn weights(step: usize, version: char) -> Vec<u8> {
+    format!("{step}{version}").repeat(100).into_bytes()
+}
+
+/// Saves a checkpoint of two files, the first of which comes in three pieces.
+fn save(store: &Store, step: usize, version: char) -> Result<Saved, SaveError> {
+    let weights = weights(step, version);
+    let weights = Content::new("weights.bin", move |out| {
+        for piece in weights.chunks(weights.len().div_ceil(3)) {
+            out.write_all(piece)?;
+            out.flush()?;
+        }
+        Ok::<_, std::io::Error>(())
+    });
+    let state = Content::new("state.json", |out| out.write_all(b"{}"));
+    store.save(step, vec![weights, state])
+}
+
+/// The version that a checkpoint holds in full.
+fn version(checkpoint: &Checkpoint) -> char {
+    let found = fs::read(checkpoint.file("weights.bin").unwrap()).unwrap();
+    let state = fs::read(checkpoint.file("state.json").unwrap()).unwrap();
+    assert_eq!(state, b"{}");
+    let version = char::from(*found.last().unwrap());
+    assert_eq!(found, weights(checkpoint.step(), version));
+    version
+}
+
+/// A run's folder, which goes away at the end of a test.
+struct Run(TempDir);
+
+impl Run {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn checkpoints(&self) -> PathBuf {
+        self.0.path().join("checkpoints")
+    }
+
+    /// The checkpoints on the real disk.
+    fn store(&self) -> Store {
+        Store::new(self.checkpoints())
+    }
+
+    fn step(&self, step: usize) -> PathBuf {
+        self.checkpoints().join(format!("step-{step:06}"))
+    }
+
+    fn replaced(&self, step: usize) -> PathBuf {
+        self.checkpoints().join(format!(".step-{step:06}.replaced"))
+    }
+
+    /// Step and version of the newest checkpoint.
+    fn newest(&self) -> Option<(usize, char)> {
+        let checkpoint = self.store().newest().unwrap().checkpoint?;
+        Some((checkpoint.step(), version(&checkpoint)))
+    }
+
+    /// All names in the folder of checkpoints, sorted.
+    fn names(&self) -> Vec<String> {
+        let Ok(entries) = self.checkpoints().read_dir() else {
+            return Vec::new();
+        };
+        let mut names: Vec<_> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// Flips a bit of a checkpoint's weights.
+    fn damage(&self, step: usize) {
+        let path = self.step(step).join("weights.bin");
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[7] ^= 1;
+        fs::write(path, bytes).unwrap();
+    }
+}
