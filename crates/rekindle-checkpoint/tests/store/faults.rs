@@ -7,10 +7,10 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use rekindle_checkpoint::{Content, Disk, DurableFile, FileSystem, SaveError, Store};
+use rekindle_checkpoint::{Content, Disk, DurableFile, SaveError, Store};
 
 use crate::scenario::{SCENARIOS, Scenario};
-use crate::{Run, save};
+use crate::{Hasty, Run, save};
 
 /// Which acts fail, and which have failed.
 struct Plan {
@@ -19,7 +19,7 @@ struct Plan {
     failed: Vec<&'static str>,
 }
 
-/// The real disk, but for acts that fail halfway.
+/// A disk with acts that fail halfway.
 #[derive(Clone)]
 struct Faulty(Arc<Mutex<Plan>>);
 
@@ -59,12 +59,12 @@ impl Faulty {
 
 impl Disk for Faulty {
     fn create_dir(&self, folder: &Path) -> io::Result<()> {
-        self.act("create_dir", || {}, || FileSystem.create_dir(folder))
+        self.act("create_dir", || {}, || Hasty.create_dir(folder))
     }
 
     fn create(&self, file: &Path) -> io::Result<Box<dyn DurableFile>> {
         let half = || drop(fs::write(file, b""));
-        let inner = self.act("create", half, || FileSystem.create(file))?;
+        let inner = self.act("create", half, || Hasty.create(file))?;
         Ok(Box::new(FaultyFile {
             disk: self.clone(),
             inner,
@@ -72,16 +72,16 @@ impl Disk for Faulty {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.act("rename", || {}, || FileSystem.rename(from, to))
+        self.act("rename", || {}, || Hasty.rename(from, to))
     }
 
     fn sync_dir(&self, folder: &Path) -> io::Result<()> {
-        self.act("sync_dir", || {}, || FileSystem.sync_dir(folder))
+        self.act("sync_dir", || {}, || Hasty.sync_dir(folder))
     }
 
     fn remove_all(&self, path: &Path) -> io::Result<()> {
         let half = || drop(fs::remove_file(path.join("weights.bin")));
-        self.act("remove_all", half, || FileSystem.remove_all(path))
+        self.act("remove_all", half, || Hasty.remove_all(path))
     }
 }
 

@@ -44,7 +44,7 @@ fn a_full_disk_and_a_read_only_one_cost_one_save_only() {
         assert!(env::var_os("REKINDLE_TEST_STRICT").is_none_or(|value| value != "1"));
         return;
     };
-    let store = run.store();
+    let store = Store::new(run.checkpoints());
     let big = |bytes: usize| Content::new("big.bin", move |out| out.write_all(&vec![1; bytes]));
     save(&store, 1, 'a').unwrap();
     for step in [1, 2] {
@@ -58,7 +58,7 @@ fn a_full_disk_and_a_read_only_one_cost_one_save_only() {
     assert_eq!(store.newest().unwrap().checkpoint.unwrap().step(), 2);
 
     assert!(mount(&["-o", "remount,ro"], run.0.path()));
-    let error = save(&Store::new(run.checkpoints()), 3, 'a').unwrap_err();
+    let error = save(&store, 3, 'a').unwrap_err();
     assert!(hint(&error).ends_with("must be writable"));
     assert_eq!(store.newest().unwrap().checkpoint.unwrap().step(), 2);
     assert!(mount(&["-o", "remount,rw"], run.0.path()));

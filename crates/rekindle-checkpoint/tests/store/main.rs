@@ -11,9 +11,12 @@ mod prune;
 mod scenario;
 
 use std::fs;
-use std::path::PathBuf;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 
-use rekindle_checkpoint::{Checkpoint, Content, SaveError, Saved, Store};
+use rekindle_checkpoint::{
+    Checkpoint, Content, Disk, DurableFile, FileSystem, SaveError, Saved, Store,
+};
 use tempfile::TempDir;
 
 /// The weights that the checkpoint of a step has in one of its versions.
@@ -45,6 +48,50 @@ fn version(checkpoint: &Checkpoint) -> char {
     version
 }
 
+/// The real disk, but nothing waits for it: these tests sync some ten thousand times.
+#[derive(Clone, Copy)]
+struct Hasty;
+
+impl Disk for Hasty {
+    fn create_dir(&self, folder: &Path) -> io::Result<()> {
+        FileSystem.create_dir(folder)
+    }
+
+    fn create(&self, file: &Path) -> io::Result<Box<dyn DurableFile>> {
+        Ok(Box::new(HastyFile(FileSystem.create(file)?)))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        FileSystem.rename(from, to)
+    }
+
+    fn sync_dir(&self, _: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn remove_all(&self, path: &Path) -> io::Result<()> {
+        FileSystem.remove_all(path)
+    }
+}
+
+struct HastyFile(Box<dyn DurableFile>);
+
+impl Write for HastyFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl DurableFile for HastyFile {
+    fn sync_all(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// A run's folder, which goes away at the end of a test.
 struct Run(TempDir);
 
@@ -57,9 +104,8 @@ impl Run {
         self.0.path().join("checkpoints")
     }
 
-    /// The checkpoints on the real disk.
     fn store(&self) -> Store {
-        Store::new(self.checkpoints())
+        Store::on(self.checkpoints(), Box::new(Hasty))
     }
 
     fn step(&self, step: usize) -> PathBuf {

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use crate::faults::check_recovery;
 use crate::scenario::SCENARIOS;
+use crate::{Run, save};
 
 /// A change of a name in a folder that is not on the disk yet.
 struct Pending {
@@ -219,4 +220,17 @@ fn after_a_power_cut_at_any_moment_the_old_or_the_new_is_there() {
             }
         }
     }
+}
+
+#[test]
+fn a_folder_that_failed_to_sync_is_synced_by_the_next_save() {
+    let run = Run::new();
+    // The power comes back after the folder of checkpoints has been created.
+    let disk = Powered::new(1);
+    let store = Store::on(run.checkpoints(), Box::new(disk.clone()));
+    save(&store, 1, 'a').unwrap_err();
+    disk.0.lock().unwrap().acts_left = usize::MAX;
+    save(&store, 1, 'a').unwrap();
+    disk.cut(0);
+    assert_eq!(run.newest(), Some((1, 'a')));
 }

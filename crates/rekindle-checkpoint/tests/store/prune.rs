@@ -2,8 +2,6 @@
 
 use std::fs;
 
-use rekindle_checkpoint::Store;
-
 use crate::{Run, save};
 
 /// A run with checkpoints of steps 1 to 5.
@@ -86,7 +84,7 @@ fn foreign_folders_and_files_are_left_alone() {
     fs::create_dir(at("step-3")).unwrap();
     fs::create_dir(at(".step-3.partial")).unwrap();
     fs::write(at("notes.txt"), "mine").unwrap();
-    let store = Store::new(run.checkpoints());
+    let store = run.store();
     store.prune(5, 1, &[]).unwrap();
     assert_eq!(store.sweep().unwrap().len(), 0);
     let left = [
