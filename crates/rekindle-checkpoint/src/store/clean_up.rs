@@ -61,21 +61,24 @@ impl Store {
 
     /// Leaves no hidden folder of a step, and returns what it removed.
     pub(super) fn settle(&self, step: usize) -> Result<Vec<PathBuf>, CleanUpError> {
-        let mut removed = Vec::new();
         let partial = self.at(step, Place::Partial);
+        let replaced = self.at(step, Place::Replaced);
+        let mut removed = Vec::new();
+        if !is_there(&partial) && !is_there(&replaced) {
+            return Ok(removed);
+        }
+        // After a failed sync, what goes may still have the name of a checkpoint on the disk.
+        let synced = self.disk.sync_dir(&self.folder);
+        synced.map_err(not_removed(&self.folder))?;
         if is_there(&partial) {
             self.remove(&partial)?;
             removed.push(partial);
         }
-        let replaced = self.at(step, Place::Replaced);
         if !is_there(&replaced) {
             return Ok(removed);
         }
         let target = self.at(step, Place::Final);
         if is_right(&target, step)? || !is_right(&replaced, step)? {
-            // The name of the one that stays may not be on the disk yet.
-            let synced = self.disk.sync_dir(&self.folder);
-            synced.map_err(not_removed(&replaced))?;
             self.remove(&replaced)?;
             removed.push(replaced);
             return Ok(removed);
@@ -85,12 +88,11 @@ impl Store {
             removed.push(target.clone());
         }
         let moved = self.disk.rename(&replaced, &target);
-        moved
-            .and_then(|()| self.disk.sync_dir(&self.folder))
-            .map_err(|source| CleanUpError::PutBack {
-                path: target,
-                source,
-            })?;
+        // Not synced: under either name it is found.
+        moved.map_err(|source| CleanUpError::PutBack {
+            path: target,
+            source,
+        })?;
         Ok(removed)
     }
 

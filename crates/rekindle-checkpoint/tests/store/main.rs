@@ -10,8 +10,8 @@ mod power;
 mod prune;
 mod scenario;
 
-use std::fs;
-use std::io::{self, Write};
+use std::fs::{self, File};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use rekindle_checkpoint::{
@@ -92,12 +92,19 @@ impl DurableFile for HastyFile {
     }
 }
 
+/// A folder in memory where there is one: these tests create and remove some hundred thousand files.
+fn temporary_folder() -> TempDir {
+    tempfile::tempdir_in("/dev/shm")
+        .or_else(|_| tempfile::tempdir())
+        .unwrap()
+}
+
 /// A run's folder, which goes away at the end of a test.
 struct Run(TempDir);
 
 impl Run {
     fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
+        Self(temporary_folder())
     }
 
     fn checkpoints(&self) -> PathBuf {
@@ -134,11 +141,23 @@ impl Run {
         names
     }
 
+    /// The names of steps whose checkpoints cannot be opened.
+    fn broken(&self) -> Vec<String> {
+        let mut names = self.names();
+        names.retain(|name| {
+            let step = name.strip_prefix("step-").map(|step| step.parse().unwrap());
+            step.is_some_and(|step| self.store().open(step).is_err())
+        });
+        names
+    }
+
     /// Flips a bit of a checkpoint's weights.
     fn damage(&self, step: usize) {
         let path = self.step(step).join("weights.bin");
-        let mut bytes = fs::read(&path).unwrap();
-        bytes[7] ^= 1;
-        fs::write(path, bytes).unwrap();
+        let byte = fs::read(&path).unwrap()[7] ^ 1;
+        // In place: file systems wait for the disk after a file has been emptied and written anew.
+        let mut file = File::options().write(true).open(path).unwrap();
+        file.seek(SeekFrom::Start(7)).unwrap();
+        file.write_all(&[byte]).unwrap();
     }
 }
