@@ -46,6 +46,11 @@
 //!
 //! Sync means `fsync`. A disk or a network file system that confirms it too early can still lose the newest
 //! checkpoint; it is then found to be damaged, and the one before is used.
+//!
+//! # What it costs
+//!
+//! Contents are streamed: the store holds one mebibyte of them. Hashing goes at about 1.2 GB/s on a core with SHA
+//! instructions, once when saving and once when opening; [`Saved`] tells the time that it took.
 
 mod content;
 mod damage;
