@@ -29,7 +29,8 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 #[command(allow_negative_numbers = true)]
 pub(crate) struct Train {
-    /// Recipe file; the one in a run folder repeats that run.
+    /// Recipe file, or the folder of a run: repeats it, or goes on with it (`--resume`).
+    #[arg(value_name = "RECIPE|RUN")]
     pub(crate) recipe: Option<PathBuf>,
     /// Model to start from: a folder, or `org/name[@revision]` on the Hub.
     #[arg(long, value_name = "ID|DIR")]
@@ -73,12 +74,21 @@ pub(crate) struct Train {
     /// Folder of the run [default: runs/{date}-{model}-{task}].
     #[arg(long, value_name = "DIR")]
     pub(crate) output: Option<String>,
+    /// Go on with a run from its newest checkpoint, as if it had not stopped.
+    #[arg(long)]
+    pub(crate) resume: bool,
     /// How progress is shown.
     #[arg(long, value_enum, default_value = "auto")]
     pub(crate) dashboard: Dashboard,
     /// Any recipe key, as in `--set train.warmup=100`; may be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
+    /// Rows of a forward pass, after the device ran out of memory.
+    #[arg(long, hide = true)]
+    pub(crate) forward_rows: Option<usize>,
+    /// Whether a failed device was tried again before.
+    #[arg(long = "restarted", hide = true)]
+    pub(crate) is_restarted: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -91,6 +101,18 @@ pub(crate) enum Dashboard {
     Json,
     /// Nothing but the result.
     None,
+}
+
+impl Dashboard {
+    /// The name that the flag takes.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Plain => "plain",
+            Self::Json => "json",
+            Self::None => "none",
+        }
+    }
 }
 
 /// What all commands that use a fine-tuned model take.

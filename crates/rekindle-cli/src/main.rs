@@ -12,7 +12,9 @@ mod eval;
 mod failure;
 mod predict;
 mod progress;
+mod restart;
 mod train;
+mod watch;
 
 use std::process::ExitCode;
 

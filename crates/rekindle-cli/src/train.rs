@@ -2,28 +2,39 @@
 
 use std::io::{self, Write};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
 use rekindle::dashboard::{EventLog, PlainLines, Sink};
-use rekindle::events::Event;
+use rekindle::events::End;
 use rekindle::hub::HubOptions;
 use rekindle::recipe::{Recipe, set};
-use rekindle::train::{Briefing, Outcome, prepare};
+use rekindle::train::{Briefing, Outcome, RunFolder, prepare};
 use rekindle::{Error, recipe};
 use toml::Table;
 
 use crate::args::{Dashboard, Train};
 use crate::failure::INTERRUPTED;
 use crate::progress::{DownloadBar, note};
+use crate::restart;
+use crate::watch::Watch;
 
 /// Trains, and tells what came of it.
 pub(crate) fn run(arguments: &Train) -> Result<ExitCode> {
     let table = table(arguments).map_err(Error::from)?;
     let recipe = Recipe::from_table(&table).map_err(Error::from)?;
     let log_every = recipe.train.log_every;
-    let prepared = prepare(recipe, &HubOptions::from_env(), &mut DownloadBar::default())?;
+    let named = arguments.recipe.as_deref();
+    let resumed = arguments.resume.then(|| RunFolder::find(named, &recipe)).transpose()?;
+    let hub = HubOptions::from_env();
+    let prepared = prepare(recipe, resumed, &hub, &mut DownloadBar::default())?;
+    if let Some(finish) = &prepared.finished {
+        note(format_args!(
+            "the run in {} is finished after {} steps: there is nothing to resume",
+            prepared.folder.path.display(),
+            finish.steps,
+        ));
+        return Ok(ExitCode::SUCCESS);
+    }
     if arguments.dashboard != Dashboard::None {
         let backend = &prepared.backend;
         tell(&prepared.briefing);
@@ -54,6 +65,7 @@ pub(crate) fn run(arguments: &Train) -> Result<ExitCode> {
 /// The recipe file, if any, with the flags written over it.
 fn table(arguments: &Train) -> Result<Table, recipe::RecipeError> {
     let mut table = match &arguments.recipe {
+        Some(folder) if folder.is_dir() => Recipe::table(&folder.join("recipe.toml"))?,
         Some(path) => Recipe::table(path)?,
         None => Table::new(),
     };
@@ -73,8 +85,11 @@ fn table(arguments: &Train) -> Result<Table, recipe::RecipeError> {
         seed,
         backend,
         output,
+        resume: _,
         dashboard: _,
         set: pairs,
+        forward_rows: _,
+        is_restarted: _,
     } = arguments;
     let flags = [
         ("train.epochs", epochs),
@@ -145,23 +160,13 @@ fn summarize(outcome: &Outcome, dashboard: Dashboard) {
         Dashboard::Json => Box::new(io::stderr()),
         Dashboard::Auto | Dashboard::Plain | Dashboard::None => Box::new(io::stdout()),
     };
+    if outcome.finish.end == End::Interrupted {
+        note(format_args!("go on: rekindle train {folder} --resume"));
+    }
     // A closed pipe takes nothing away: the model is saved.
     let _ = writeln!(out, "model saved in {}", outcome.folder.model().display());
     let _ = writeln!(
         out,
         "try it: rekindle predict --model {folder} --text \"...\""
     );
-}
-
-/// A flag that Ctrl-C and SIGTERM raise; a second one ends the process at once.
-fn stop_on_interrupt() -> Result<Arc<AtomicBool>> {
-    let is_stopped = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&is_stopped);
-    ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::Relaxed) {
-            std::process::exit(i32::from(INTERRUPTED));
-        }
-        note("stopping after this step; press Ctrl-C again to stop at once");
-    })?;
-    Ok(is_stopped)
 }

@@ -104,8 +104,20 @@ impl<W: Write> Events for MetricsCsv<W> {
                     *slot = Some(evaluation);
                 }
             }
-            Event::Finish(_) => self.flush_pending(),
+            Event::Checkpoint(_) | Event::Failure { .. } | Event::Finish(_) => self.flush_pending(),
+            Event::Skip(skip) => {
+                self.flush_pending();
+                let mut row = vec![skip.step.to_string()];
+                row.resize(COLUMNS.len() + OWN_COLUMNS.len() + self.metrics.len(), String::new());
+                self.write(&row);
+            }
             _ => {}
+        }
+    }
+
+    fn replay(&mut self, history: &[Event]) {
+        for event in history {
+            self.emit(event.clone());
         }
     }
 }

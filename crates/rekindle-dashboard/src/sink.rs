@@ -36,6 +36,12 @@ impl Events for Tee<'_> {
             sink.emit(event.clone());
         }
     }
+
+    fn replay(&mut self, history: &[Event]) {
+        for (_, sink) in &mut self.sinks {
+            sink.replay(history);
+        }
+    }
 }
 
 /// The first error of a writer; nothing is written after it.

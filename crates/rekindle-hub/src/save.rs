@@ -79,7 +79,7 @@ pub fn save_model(
         &staged.path().join("config.json"),
         config_text(config).as_bytes(),
     )?;
-    write_tensors(&staged.path().join(WEIGHTS), tensors)?;
+    write_weights(&staged.path().join(WEIGHTS), tensors)?;
     for name in companion_files() {
         let source = companions.join(name);
         match fs::read(&source) {
@@ -152,11 +152,24 @@ fn put_in_place(staged: TempDir, target: &Path) -> Result<(), SaveError> {
     Ok(())
 }
 
-fn write_tensors(path: &Path, mut tensors: Vec<NamedTensor<'_>>) -> Result<(), SaveError> {
-    tensors.sort_by(|left, right| left.name.cmp(&right.name));
-    let header = header(path, &tensors)?;
+fn write_weights(path: &Path, tensors: Vec<NamedTensor<'_>>) -> Result<(), SaveError> {
     let file = File::create(path).map_err(|source| failed(path, source))?;
     let mut writer = BufWriter::with_capacity(1 << 20, file);
+    write_tensors(path, &mut writer, tensors)?;
+    let file = writer
+        .into_inner()
+        .map_err(|error| failed(path, error.into_error()))?;
+    file.sync_all().map_err(|source| failed(path, source))
+}
+
+/// Writes tensors as a safetensors file, in the order of their names; errors name `path`.
+pub fn write_tensors(
+    path: &Path,
+    writer: &mut dyn Write,
+    mut tensors: Vec<NamedTensor<'_>>,
+) -> Result<(), SaveError> {
+    tensors.sort_by(|left, right| left.name.cmp(&right.name));
+    let header = header(path, &tensors)?;
     let mut write = |bytes: &[u8]| {
         writer
             .write_all(bytes)
@@ -183,10 +196,7 @@ fn write_tensors(path: &Path, mut tensors: Vec<NamedTensor<'_>>) -> Result<(), S
             write(&bytes)?;
         }
     }
-    let file = writer
-        .into_inner()
-        .map_err(|error| failed(path, error.into_error()))?;
-    file.sync_all().map_err(|source| failed(path, source))
+    Ok(())
 }
 
 /// The header: where each tensor lies, padded so that the data begins at a multiple of eight bytes.

@@ -9,6 +9,9 @@ use serde_json::{Map, Value};
 pub trait Events {
     /// Takes one event.
     fn emit(&mut self, event: Event);
+
+    /// Takes what earlier parts of the run told; for those that show or hold all of a run.
+    fn replay(&mut self, _history: &[Event]) {}
 }
 
 impl<F: FnMut(Event)> Events for F {

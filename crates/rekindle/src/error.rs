@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use rekindle_bert::ConfigError;
+use rekindle_checkpoint::{ListError, LockError};
 use rekindle_data::{DataError, TaskKind, TokenizerError};
 use rekindle_hub::{HubError, LoadError, SaveError};
 use rekindle_nn::WeightsError;
@@ -111,6 +112,44 @@ pub enum Error {
         /// `already holds a run`, or `is not empty`.
         what: &'static str,
     },
+    /// A run would go on with another recipe or other data.
+    #[error("the run in `{}` was made otherwise\n  {}", path.display(), differences.join("\n  "))]
+    Differs {
+        /// The run's folder.
+        path: PathBuf,
+        /// What differs, with both values.
+        differences: Vec<String>,
+    },
+    /// It is not clear which run is to go on.
+    #[error("`--resume` needs a run: the recipe's output `{output}` names none")]
+    WhichRun {
+        /// The recipe's `run.output`.
+        output: String,
+    },
+    /// Another process works on the run.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The checkpoints of a run cannot be listed.
+    #[error(transparent)]
+    Checkpoints(#[from] ListError),
+    /// A checkpoint has not what this version needs.
+    #[error("checkpoint `{}` is not one that this version can go on from", path.display())]
+    Incomplete {
+        /// The checkpoint.
+        path: PathBuf,
+    },
+    /// The device or its driver failed; this process can no longer be trusted.
+    #[error("the device failed: {message}")]
+    Device {
+        /// What it told.
+        message: String,
+        /// The run's folder.
+        folder: PathBuf,
+        /// Rows of a forward pass when it failed.
+        forward_rows: usize,
+        /// Whether it had too little memory.
+        is_out_of_memory: bool,
+    },
     /// A file of the run folder cannot be written.
     #[error("cannot write `{}`", path.display())]
     Write {
@@ -180,6 +219,25 @@ impl Error {
                 "fine-tune it first: `rekindle train --model {} --data FILE`",
                 path.display()
             )),
+            Self::Differs { path, .. } => Some(format!(
+                "`rekindle train {} --resume` goes on as it was; another `--output` begins a new run",
+                path.display()
+            )),
+            Self::WhichRun { .. } => Some("`rekindle train runs/NAME --resume`".into()),
+            Self::Lock(error) => error.hint(),
+            Self::Checkpoints(_) => Some("look at the folder and its permissions".into()),
+            Self::Incomplete { path } => Some(format!(
+                "remove it to go on from the one before: `{}`",
+                path.display()
+            )),
+            Self::Device { folder, .. } => Some(format!(
+                "go on from the last checkpoint: `rekindle train {} --resume`",
+                folder.display()
+            )),
+            Self::Occupied { what, path } if what.contains("a run") => Some(format!(
+                "`rekindle train {} --resume` goes on with it; else choose another `--output`",
+                path.display()
+            )),
             Self::Occupied { .. } => Some("choose another `--output`, or remove the folder".into()),
             Self::Write { .. } => Some("choose another path, one that can be written".into()),
             Self::Read { .. } => Some("look at the path and its permissions".into()),
@@ -192,8 +250,11 @@ impl Error {
     /// Whether the input or the usage is at fault, not the work itself.
     pub fn is_usage(&self) -> bool {
         match self {
-            Self::Train(error) => matches!(error, TrainError::UnknownMetric { .. }),
-            Self::Unfaithful { .. } => false,
+            Self::Train(error) => matches!(
+                error,
+                TrainError::UnknownMetric { .. } | TrainError::PatienceWithoutRows
+            ),
+            Self::Unfaithful { .. } | Self::Device { .. } => false,
             _ => true,
         }
     }

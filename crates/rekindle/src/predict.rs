@@ -133,14 +133,13 @@ impl Predictor {
         let rows = tokenized
             .rows
             .iter()
-            .zip(&tokenized.origins)
             .zip(&evaluated.logits);
         let rows = rows
-            .map(|((row, origin), logits)| {
+            .map(|(row, logits)| {
                 let nll = self.objective.row_loss(logits, &row.target);
                 let tokens = self.objective.weight(&row.target);
                 EvaluatedRow {
-                    row: origin + 1,
+                    row: row.number,
                     loss: nll / tokens,
                     tokens: tokens as usize,
                     nll,

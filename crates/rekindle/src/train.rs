@@ -3,9 +3,14 @@
 //! [`prepare`] does all that can fail for the input's sake and writes nothing; [`Prepared::run`] trains.
 
 mod briefing;
+mod checkpoints;
+mod fit;
+mod inputs;
 mod job;
 mod output;
 mod receipt;
+mod resume;
+mod session;
 
 use std::collections::HashSet;
 
@@ -15,7 +20,7 @@ use rekindle_train::batch::Row;
 use rekindle_train::events::{Events, Finish};
 use rekindle_train::objective::Objective;
 use rekindle_train::recipe::{DataRecipe, Recipe};
-use rekindle_train::run::{Plan, metric};
+use rekindle_train::run::{Plan, check};
 
 use crate::backend::{Choice, choose};
 use crate::base::Base;
@@ -24,6 +29,7 @@ use crate::rows::{Examples, Tokenized};
 
 pub use briefing::{Briefing, Sample};
 pub use output::RunFolder;
+pub use rekindle_train::run::Control;
 
 use job::Training;
 
@@ -40,6 +46,9 @@ pub struct Prepared {
     pub folder: RunFolder,
     /// What to tell the user before step 1.
     pub briefing: Briefing,
+    /// How it ended before, if nothing is left to do.
+    pub finished: Option<Finish>,
+    is_resumed: bool,
     base: Base,
     objective: Objective,
     train: Vec<Row>,
@@ -57,15 +66,18 @@ pub struct Outcome {
 }
 
 /// Reads the model's configuration and the data, and plans the run.
+///
+/// With `resumed`, the run of that folder goes on; it must be of the same recipe.
 pub fn prepare(
     mut recipe: Recipe,
+    resumed: Option<RunFolder>,
     hub: &HubOptions,
     progress: &mut dyn Progress,
 ) -> Result<Prepared, Error> {
     let backend = choose(&recipe.run.backend)?;
     let (examples, valid_examples) = read(&recipe)?;
     let task = examples.task();
-    metric(&recipe.checkpoint, task)?;
+    check(&recipe, task, true)?;
     let base = Base::open(&resolve(&recipe.model.base, hub, progress)?)?;
     let labels = labels(&base, &examples)?;
     if let Some(valid) = &valid_examples {
@@ -88,15 +100,25 @@ pub fn prepare(
     recipe.data.max_length = Some(max_length);
     recipe.train.learning_rate = Some(recipe.train.peak_learning_rate(recipe.method.kind));
     recipe.train.learning_rate_multiplier = 1.0;
-    let folder = RunFolder::plan(&recipe, task)?;
+    let is_resumed = resumed.is_some();
+    let folder = match resumed {
+        Some(folder) => {
+            folder.check_recipe(&recipe)?;
+            folder
+        }
+        None => RunFolder::plan(&recipe, task)?,
+    };
     let objective = Objective::new(task, labels);
     let mut briefing = Briefing::new(&examples, valid_examples.as_ref(), &tokenized);
     let [train, valid] = split(&recipe, tokenized, valid_tokenized, &examples);
+    check(&recipe, task, !valid.is_empty())?;
     let plan = Plan::new(&recipe, &train);
     briefing.complete(&base, &objective, [&train, &valid], &plan);
     Ok(Prepared {
         recipe,
         backend,
+        finished: folder.finished().filter(|_| is_resumed),
+        is_resumed,
         folder,
         briefing,
         base,
@@ -160,9 +182,9 @@ fn split(
     }
     let classes = examples.classes();
     let keys: Vec<&str> = train
-        .origins
+        .rows
         .iter()
-        .map(|&origin| classes[origin])
+        .map(|row| classes[row.number - 1])
         .collect();
     let Split { valid, .. } =
         stratified_split(&keys, recipe.data.valid_fraction, recipe.train.seed);
@@ -178,18 +200,20 @@ fn split(
 impl Prepared {
     /// Trains, and leaves a run folder with the model in it.
     ///
-    /// `is_stopped` is looked at after each step.
+    /// `forward_rows` are the rows of a forward pass, if they are to be fewer than the recipe says: for a
+    /// device that ran out of memory.
     pub fn run(
         self,
         events: &mut dyn Events,
-        is_stopped: &dyn Fn() -> bool,
+        control: &dyn Control,
+        forward_rows: Option<usize>,
     ) -> Result<Outcome, Error> {
         let finish = self.backend.run(Training {
             run: &self,
             events,
-            is_stopped,
+            control,
+            forward_rows,
         })?;
-        receipt::write(&self, &finish)?;
         Ok(Outcome {
             finish,
             folder: self.folder,

@@ -11,10 +11,11 @@ use super::Violation;
 /// A member of the workspace, or every member under a folder, and what it may depend on.
 ///
 /// Dev-dependencies are free: a model's tests may use the test kit, which knows the trainer.
-const GRAPH: [(&str, &[&str]); 12] = [
+const GRAPH: [(&str, &[&str]); 13] = [
     ("rekindle-nn", &[]),
     ("rekindle-data", &[]),
     ("rekindle-hub", &[]),
+    ("rekindle-checkpoint", &[]),
     ("rekindle-train", &["rekindle-nn", "rekindle-data"]),
     ("rekindle-dashboard", &["rekindle-train"]),
     (
@@ -34,6 +35,7 @@ const GRAPH: [(&str, &[&str]); 12] = [
             "rekindle-nn",
             "rekindle-data",
             "rekindle-hub",
+            "rekindle-checkpoint",
             "rekindle-train",
             "rekindle-dashboard",
             "rekindle-serve",

@@ -1,35 +1,31 @@
-//! A run on a backend: load, freeze, train, save, and read back what was saved.
+//! A run on a backend: load, freeze, open the run folder, train.
 
-use burn::module::AutodiffModule;
+use std::collections::BTreeMap;
+
 use rekindle_bert::BertConfig;
 use rekindle_data::{LabelSet, TaskKind};
-use rekindle_nn::{LoadReport, Model, count, list};
-use rekindle_train::batch::Row;
-use rekindle_train::evaluate::Runner;
+use rekindle_nn::{LoadReport, count, list};
 use rekindle_train::events::{Event, Events, Finish, Load, Start};
 use rekindle_train::method;
 use rekindle_train::recipe::MethodKind;
-use rekindle_train::run::{Data, Hooks, run};
-use rekindle_train::task::{Inner, RowTask, TagTask, Task, TrainableBackend};
+use rekindle_train::run::{Control, metric};
+use rekindle_train::task::{RowTask, TagTask, TrainableBackend, TrainableModel, TrainableTask};
 
-use super::Prepared;
 use super::briefing::name_some;
+use super::fit::Fit;
+use super::session::Session;
+use super::{Briefing, Prepared, receipt};
 use crate::backend::Job;
 use crate::base::Base;
 use crate::error::Error;
-
-/// Rows whose logits are compared after saving.
-const PROBED_ROWS: usize = 8;
-
-/// Largest difference of a logit after saving and loading, relative to the largest logit: the weights
-/// are the same numbers, and kernels may still add them up in another order.
-const FAITHFUL: f32 = 1e-4;
 
 /// A prepared run as a [`Job`].
 pub(super) struct Training<'a> {
     pub(super) run: &'a Prepared,
     pub(super) events: &'a mut dyn Events,
-    pub(super) is_stopped: &'a dyn Fn() -> bool,
+    pub(super) control: &'a dyn Control,
+    /// Rows of a forward pass, if they are to be fewer than the recipe says.
+    pub(super) forward_rows: Option<usize>,
 }
 
 impl Job for Training<'_> {
@@ -73,59 +69,50 @@ impl Training<'_> {
     {
         let Prepared {
             recipe,
-            backend,
-            folder,
             base,
             objective,
-            train,
-            valid,
             ..
         } = self.run;
-        let task_kind = objective.task();
         let is_kept = base.answers(objective);
-        let (model, report) = base.load::<B, M>(model, task_kind, is_kept, recipe.train.seed)?;
+        let (model, report) =
+            base.load::<B, M>(model, objective.task(), is_kept, recipe.train.seed)?;
         let model = method::apply::<B, M>(model, &recipe.method);
         // The weights fit, so nothing that the user gave is at fault: now the folder may be made.
-        folder.create(recipe)?;
-        let mut files = folder.sinks(task_kind)?;
+        let session = Session::open(self.run)?;
+        let mut records = session.records(self.run)?;
+        self.events.replay(&session.history);
         let mut events = |event: Event| {
-            files.emit(event.clone());
+            records.emit(event.clone());
             self.events.emit(event);
         };
-        events.emit(Event::Start(self.run.start(count(&list::<B, M>(&model)))));
-        events.emit(Event::Load(load_event(report)));
-        if !is_kept && base.has_head(task_kind) {
-            events.emit(other_head(base));
+        if session.history.is_empty() {
+            let counts = count(&list::<B, M>(&model));
+            events.emit(Event::Start(self.run.start(&session, counts)));
+            events.emit(Event::Load(load_event(report)));
+            if !is_kept && base.has_head(objective.task()) {
+                events.emit(other_head(base));
+            }
         }
-        let device = model.devices().remove(0);
-        let runner = Runner {
-            task,
-            objective,
-            layout: backend.layout(),
-            batch_size: recipe.train.batch_size,
+        for message in session.warnings.iter().cloned() {
+            events.emit(Event::Warning { message });
+        }
+        let fit = Fit {
+            run: self.run,
+            session: &session,
+            control: self.control,
+            forward_rows: self.forward_rows,
         };
-        let probe: &[Row] = if valid.is_empty() { train } else { valid };
-        let probe = &probe[..probe.len().min(PROBED_ROWS)];
-        let mut kept = Vec::new();
-        let mut save = |model: &M::InnerModule| {
-            base.save::<Inner<B>, _>(model, objective, &folder.model())?;
-            kept = runner.logits(model, probe, &device);
-            Ok(())
-        };
-        let hooks = Hooks {
-            events: &mut events,
-            save: &mut save,
-            is_stopped: self.is_stopped,
-        };
-        let (model, finish) = run(recipe, runner, model, Data { train, valid }, hooks)?;
-        let saved = Base::open(&folder.model())?;
-        let (model, _) = saved.load::<Inner<B>, _>(model.valid(), task_kind, true, 0)?;
-        let found = runner.logits(&model, probe, &device);
-        compare(&kept, &found, folder)?;
-        for (file, error) in files.failures() {
+        let finish = fit.guarded(task, model, &mut events);
+        if let Err(error) = &finish {
+            let message = error.to_string();
+            events.emit(Event::Failure { message });
+        }
+        for (file, error) in records.failures() {
             let message = format!("`{file}` is not complete: {error}");
             self.events.emit(Event::Warning { message });
         }
+        let finish = finish?;
+        receipt::write(self.run, &session.inputs, &finish)?;
         Ok(finish)
     }
 }
@@ -139,31 +126,6 @@ fn other_head(base: &Base) -> Event {
         name_some(names),
     );
     Event::Warning { message }
-}
-
-/// Refuses a saved model whose logits are not those that were in memory.
-fn compare(kept: &[Vec<f32>], found: &[Vec<f32>], folder: &super::RunFolder) -> Result<(), Error> {
-    let kept = kept.iter().flatten();
-    let largest = kept
-        .clone()
-        .fold(1.0_f32, |most, logit| most.max(logit.abs()));
-    let difference = kept
-        .zip(found.iter().flatten())
-        .map(|(kept, found)| (kept - found).abs())
-        // `max` would drop a NaN.
-        .fold(
-            0.0_f32,
-            |most, difference| if difference <= most { most } else { difference },
-        );
-    let allowed = FAITHFUL * largest;
-    if difference <= allowed {
-        return Ok(());
-    }
-    Err(Error::Unfaithful {
-        path: folder.model(),
-        difference,
-        allowed,
-    })
 }
 
 fn load_event(report: LoadReport) -> Load {
@@ -182,15 +144,24 @@ fn load_event(report: LoadReport) -> Load {
 }
 
 impl Prepared {
-    fn start(&self, [trainable, parameters]: [usize; 2]) -> Start {
+    fn start(&self, session: &Session, [trainable, parameters]: [usize; 2]) -> Start {
         /// Bytes of an f32.
         const NUMBER: usize = 4;
-        let found = &self.backend.found;
+        let Briefing {
+            notes,
+            warnings: _,
+            plan,
+            samples: _,
+            baseline,
+        } = &self.briefing;
+        let baseline = baseline.iter().map(|line| format!("a model that learned nothing: {line}"));
+        let metric = metric(&self.recipe.checkpoint, self.objective.task()).ok();
+        let is_chosen = self.recipe.checkpoint.keep_best && !self.valid.is_empty();
         Start {
             run: self.folder.name(),
             task: self.objective.task().to_string(),
             model: self.recipe.model.base.clone(),
-            backend: format!("{} ({})", found.backend, found.device),
+            backend: session.backend.clone(),
             steps: self.plan.total_steps,
             epochs: self.plan.epochs(),
             train_rows: self.train.len(),
@@ -199,9 +170,23 @@ impl Prepared {
             parameters,
             // A gradient and two moments for each trained number.
             state_bytes: NUMBER * (parameters + 3 * trainable),
-            metric: None,
-            data: Vec::new(),
-            environment: std::collections::BTreeMap::new(),
+            metric: metric.filter(|_| is_chosen).map(str::to_owned),
+            data: notes.iter().chain(plan).cloned().chain(baseline).collect(),
+            environment: self.environment(),
         }
+    }
+
+    /// Versions and machine, by name.
+    fn environment(&self) -> BTreeMap<String, String> {
+        let system = format!("{} {}", std::env::consts::OS, std::env::consts::ARCH);
+        let pairs = [
+            ("rekindle", env!("CARGO_PKG_VERSION").to_owned()),
+            ("burn", receipt::BURN.to_owned()),
+            ("system", system),
+            ("backend", self.backend.found.backend.to_owned()),
+            ("device", self.backend.found.device.clone()),
+            ("chosen because", self.backend.reason.clone()),
+        ];
+        pairs.map(|(name, value)| (name.to_owned(), value)).into()
     }
 }

@@ -1,14 +1,23 @@
 //! The folder of a run.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use rekindle_checkpoint::Store;
 use rekindle_dashboard::{EventLog, MetricsCsv, Tee};
 use rekindle_data::TaskKind;
 use rekindle_train::recipe::Recipe;
 use rekindle_train::scores;
 
 use crate::error::Error;
+
+/// The resolved recipe.
+const RECIPE: &str = "recipe.toml";
+/// The events, one a line.
+const LOG: &str = "events.jsonl";
+/// Losses and metrics by step.
+const TABLE: &str = "metrics.csv";
 
 /// Where a run writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +58,7 @@ impl RunFolder {
 
     /// What makes the folder unusable; nothing if it is absent or empty.
     fn occupant(&self) -> Option<&'static str> {
-        if self.path.join("recipe.toml").exists() {
+        if self.path.join(RECIPE).exists() {
             return Some("already holds a run");
         }
         match fs::read_dir(&self.path) {
@@ -72,42 +81,67 @@ impl RunFolder {
         self.path.join("model")
     }
 
-    /// Makes the folder and writes the resolved recipe into it.
-    pub(super) fn create(&self, recipe: &Recipe) -> Result<(), Error> {
-        let failed = |source| Error::Write {
+    /// The folder's checkpoints.
+    pub(super) fn checkpoints(&self) -> Store {
+        Store::new(self.path.join("checkpoints"))
+    }
+
+    /// A path as it reads from within the folder.
+    pub(super) fn relative(&self, path: &Path) -> String {
+        let path = path.strip_prefix(&self.path).unwrap_or(path);
+        path.display().to_string()
+    }
+
+    /// Makes the folder.
+    pub(super) fn create(&self) -> Result<(), Error> {
+        fs::create_dir_all(&self.path).map_err(|source| Error::Write {
             path: self.path.clone(),
             source,
-        };
-        fs::create_dir_all(&self.path).map_err(failed)?;
+        })
+    }
+
+    /// Writes the resolved recipe, unless the run has it.
+    pub(super) fn write_recipe(&self, recipe: &Recipe) -> Result<(), Error> {
+        if self.path.join(RECIPE).exists() {
+            return Ok(());
+        }
         let text = toml::to_string(recipe).expect("every field of a recipe has a TOML value");
-        self.write("recipe.toml", text.as_bytes())
+        self.replace(RECIPE, text.as_bytes())
     }
 
-    /// Writes one file of the run.
-    pub(super) fn write(&self, file: &str, bytes: &[u8]) -> Result<(), Error> {
+    /// Writes one file of the run, so that it is there in full or as it was.
+    pub(super) fn replace(&self, file: &str, bytes: &[u8]) -> Result<(), Error> {
         let path = self.path.join(file);
-        fs::write(&path, bytes).map_err(|source| Error::Write { path, source })
+        let aside = self.path.join(format!(".{file}.partial"));
+        let write = || {
+            let mut file = File::create(&aside)?;
+            file.write_all(bytes)?;
+            file.sync_all()?;
+            fs::rename(&aside, &path)
+        };
+        write().map_err(|source| Error::Write { path, source })
     }
 
-    /// The files that record the events.
-    pub(super) fn sinks(&self, task: TaskKind) -> Result<Tee<'static>, Error> {
-        let open = |path: &Path| {
-            File::create(path).map_err(|source| Error::Write {
-                path: path.to_owned(),
-                source,
-            })
+    /// The files that record the events; the log goes on where it ends, all else is made anew.
+    pub(super) fn records(&self, task: TaskKind) -> Result<Tee<'static>, Error> {
+        let open = |name: &str, options: &mut OpenOptions| {
+            let path = self.path.join(name);
+            options
+                .create(true)
+                .open(&path)
+                .map_err(|source| Error::Write { path, source })
         };
-        let (log, csv) = (
-            self.path.join("events.jsonl"),
-            self.path.join("metrics.csv"),
-        );
+        let log = open(LOG, OpenOptions::new().append(true))?;
+        let table = open(TABLE, OpenOptions::new().write(true).truncate(true))?;
         let mut tee = Tee::default();
-        tee.push("events.jsonl", EventLog::new(open(&log)?));
-        tee.push(
-            "metrics.csv",
-            MetricsCsv::new(open(&csv)?, scores::names(task)),
-        );
+        tee.push(LOG, EventLog::new(log));
+        tee.push(TABLE, MetricsCsv::new(table, scores::names(task)));
         Ok(tee)
+    }
+
+    /// Waits until the log is on the disk.
+    pub(super) fn sync_records(&self) -> std::io::Result<()> {
+        File::open(self.path.join(LOG))?.sync_all()
     }
 }
 

@@ -1,0 +1,187 @@
+//! Training with a run folder open: checkpoints, the best model, and the proof that it was saved right.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use rekindle_nn::restore_trainable;
+use rekindle_train::batch::Row;
+use rekindle_train::error::TrainError;
+use rekindle_train::evaluate::Runner;
+use rekindle_train::events::{Events, Finish};
+use rekindle_train::run::{Control, Hooks, Run, SaveFailure, run};
+use rekindle_train::task::{Inner, TrainableBackend, TrainableModel, TrainableTask};
+
+use super::Prepared;
+use super::checkpoints::Found;
+use super::session::Session;
+use crate::base::Base;
+use crate::error::Error;
+
+/// Rows whose logits are compared after saving.
+const PROBED_ROWS: usize = 8;
+
+/// Largest difference of a logit after saving and loading, relative to the largest logit: the weights
+/// are the same numbers, and kernels may still add them up in another order.
+const FAITHFUL: f32 = 1e-4;
+
+/// A run whose folder is open.
+pub(super) struct Fit<'a> {
+    pub(super) run: &'a Prepared,
+    pub(super) session: &'a Session,
+    pub(super) control: &'a dyn Control,
+    pub(super) forward_rows: Option<usize>,
+}
+
+impl Fit<'_> {
+    /// Trains; a device that fails, which Burn tells by a panic, becomes an error.
+    pub(super) fn guarded<B, M, T>(
+        &self,
+        task: &T,
+        model: M,
+        events: &mut dyn Events,
+    ) -> Result<Finish, Error>
+    where
+        B: TrainableBackend,
+        M: TrainableModel<B>,
+        T: TrainableTask<B, M>,
+    {
+        // After a panic nothing of this is used again.
+        let result = catch_unwind(AssertUnwindSafe(|| self.train::<B, M, T>(task, model, events)));
+        let message = match result {
+            Ok(Err(Error::Train(TrainError::Device { message }))) => message,
+            Ok(result) => return result,
+            Err(panic) => told(panic.as_ref()),
+        };
+        let saved = self.session.found.as_ref().and_then(|found| found.progress().forward_rows);
+        let batch_size = self.run.recipe.train.batch_size;
+        Err(Error::Device {
+            is_out_of_memory: is_out_of_memory(&message),
+            message,
+            folder: self.run.folder.path.clone(),
+            forward_rows: self.forward_rows.or(saved).unwrap_or(batch_size).min(batch_size),
+        })
+    }
+
+    fn train<B, M, T>(
+        &self,
+        task: &T,
+        model: M,
+        events: &mut dyn Events,
+    ) -> Result<Finish, Error>
+    where
+        B: TrainableBackend,
+        M: TrainableModel<B>,
+        T: TrainableTask<B, M>,
+    {
+        let Prepared {
+            recipe,
+            backend,
+            folder,
+            base,
+            objective,
+            train,
+            valid,
+            ..
+        } = self.run;
+        let device = model.devices().remove(0);
+        let runner = Runner {
+            task,
+            objective,
+            layout: backend.layout(),
+            batch_size: recipe.train.batch_size,
+        };
+        let probe: &[Row] = if valid.is_empty() { train } else { valid };
+        let probe = &probe[..probe.len().min(PROBED_ROWS)];
+        let mut kept = Vec::new();
+        let mut save = |model: &M::InnerModule| {
+            base.save::<Inner<B>, _>(model, objective, &folder.model())?;
+            kept = runner.logits(model, probe, &device);
+            Ok(())
+        };
+        let model = self.keep_best::<B, M>(model, &mut save)?;
+        let checkpoints = self.session.checkpoints(self.run);
+        let hooks = Hooks {
+            events,
+            save: &mut save,
+            checkpoint: Some(&mut |snapshot| checkpoints.save(snapshot)),
+            control: self.control,
+        };
+        let of_rows = Run {
+            recipe,
+            runner,
+            train,
+            valid,
+            from: self.session.found.as_ref().map(Found::saved),
+            forward_rows: self.forward_rows,
+        };
+        let (model, finish) = run(of_rows, model, hooks)?;
+        let saved = Base::open(&folder.model())?;
+        let (model, _) = saved.load::<Inner<B>, _>(model.valid(), objective.task(), true, 0)?;
+        let found = runner.logits(&model, probe, &device);
+        compare(&kept, &found, folder)?;
+        Ok(finish)
+    }
+
+    /// Puts the best weights of the earlier part into the run's model folder: what lies there may come
+    /// from steps after the checkpoint, which are now forgotten.
+    fn keep_best<B, M>(
+        &self,
+        model: M,
+        save: &mut dyn FnMut(&M::InnerModule) -> Result<(), SaveFailure>,
+    ) -> Result<M, Error>
+    where
+        B: TrainableBackend,
+        M: TrainableModel<B>,
+    {
+        let found = self.session.found.as_ref();
+        let best = found.and_then(|found| found.progress().best_step());
+        let best = best.filter(|_| self.run.recipe.checkpoint.keep_best);
+        let Some(best) = best.and_then(|step| Found::of(&self.run.folder.checkpoints(), step))
+        else {
+            return Ok(model);
+        };
+        let restored = restore_trainable::<B, M>(model, &best.weights())?;
+        save(&restored.valid()).map_err(TrainError::Save)?;
+        Ok(restored)
+    }
+}
+
+/// What a panic says.
+fn told(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or(panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("it does not say why").to_owned()
+}
+
+/// Whether a device had no room: each driver says it in its own words.
+fn is_out_of_memory(message: &str) -> bool {
+    let message = message.to_lowercase();
+    ["out of memory", "outofmemory", "out_of_memory", "buffertoobig"]
+        .iter()
+        .any(|words| message.contains(words))
+}
+
+/// Refuses a saved model whose logits are not those that were in memory.
+fn compare(kept: &[Vec<f32>], found: &[Vec<f32>], folder: &super::RunFolder) -> Result<(), Error> {
+    let kept = kept.iter().flatten();
+    let largest = kept
+        .clone()
+        .fold(1.0_f32, |most, logit| most.max(logit.abs()));
+    let difference = kept
+        .zip(found.iter().flatten())
+        .map(|(kept, found)| (kept - found).abs())
+        // `max` would drop a NaN.
+        .fold(
+            0.0_f32,
+            |most, difference| if difference <= most { most } else { difference },
+        );
+    let allowed = FAITHFUL * largest;
+    if difference <= allowed {
+        return Ok(());
+    }
+    Err(Error::Unfaithful {
+        path: folder.model(),
+        difference,
+        allowed,
+    })
+}
