@@ -2,7 +2,6 @@
 //!
 //! `cargo run -p rekindle-dashboard --example burn_learner [MILLISECONDS]` waits so long before each batch, 10 by
 //! default.
-#![expect(clippy::exit, reason = "a second Ctrl-C ends the program")]
 
 use std::error::Error;
 use std::sync::Arc;
@@ -25,7 +24,7 @@ use burn::train::{
     TrainStep,
 };
 use burn_autodiff::Autodiff;
-use burn_flex::Flex;
+use burn_flex::{Flex, FlexDevice};
 use rekindle_dashboard::Terminal;
 
 const EPOCHS: usize = 6;
@@ -125,12 +124,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let interrupter = Interrupter::new();
     let stop = interrupter.clone();
     let terminal = Terminal::start(
+        std::io::stderr(),
         std::env::var_os("NO_COLOR").is_none(),
         move || stop.stop(Some("stopped by the user")),
-        || std::process::exit(130),
+        // Where steps are long, a program would exit here.
+        || {},
     )?;
 
-    let device = Default::default();
+    let device = FlexDevice;
     let model = Plane::<Autodiff<Flex>> {
         linear: LinearConfig::new(2, 1).init(&device),
     };

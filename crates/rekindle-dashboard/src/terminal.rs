@@ -15,7 +15,7 @@ mod tests;
 mod text;
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io::{self, Stderr, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -67,7 +67,7 @@ struct Shared {
 type Control = Box<dyn Fn() + Send>;
 
 impl Terminal {
-    /// Takes over the terminal.
+    /// Takes over the terminal behind `screen`.
     ///
     /// `stop` is called when the user has confirmed that the training shall stop after the step; `stop_now`
     /// when Ctrl-C is pressed once more after that, with the terminal as it was before. Both are called on
@@ -78,11 +78,12 @@ impl Terminal {
     /// When standard input or standard error is no terminal, when the terminal cannot be set up, or when
     /// another dashboard is open.
     pub fn start(
+        screen: Stderr,
         color: bool,
         stop: impl Fn() + Send + 'static,
         stop_now: impl Fn() + Send + 'static,
     ) -> io::Result<Self> {
-        screen::open()?;
+        screen::open(screen)?;
         let shared = Arc::new(Shared::new());
         let drawing = Drawing {
             shared: Arc::clone(&shared),
@@ -94,7 +95,9 @@ impl Terminal {
         let thread = thread::Builder::new()
             .name("dashboard".to_owned())
             .spawn(|| drawing.run())
-            .inspect_err(|_| screen::close())?;
+            .inspect_err(|_| {
+                screen::close();
+            })?;
         Ok(Self {
             shared,
             drawing: Some(thread),
@@ -119,10 +122,9 @@ impl Terminal {
         if let Some(thread) = self.drawing.take() {
             // Its panic, if any, has been reported by the panic hook.
             let _ = thread.join();
-            screen::close();
-        }
-        if let Some(text) = self.farewell.take() {
-            let _ = writeln!(io::stderr(), "{text}");
+            if let (Some(mut screen), Some(text)) = (screen::close(), self.farewell.take()) {
+                let _ = writeln!(screen, "{text}");
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
+use std::io::{Read, Write, stderr};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -161,7 +161,7 @@ fn stopping_is_confirmed_and_gives_the_terminal_back() {
         let stopped = Arc::new(AtomicBool::new(false));
         let stop = Arc::clone(&stopped);
         let stop = move || stop.store(true, Ordering::Relaxed);
-        let mut terminal = Terminal::start(true, stop, ignore).unwrap();
+        let mut terminal = Terminal::start(stderr(), true, stop, ignore).unwrap();
         terminal.emit(step(1));
         wait("the stop", || stopped.load(Ordering::Relaxed).then_some(()));
         return terminal.close();
@@ -178,12 +178,17 @@ fn stopping_is_confirmed_and_gives_the_terminal_back() {
 }
 
 #[test]
-#[expect(clippy::exit, reason = "what a program does that is stopped at once")]
 fn interrupting_thrice_stops_at_once() {
     if is_child() {
-        let mut terminal = Terminal::start(false, ignore, || std::process::exit(77)).unwrap();
+        let stopped = Arc::new(AtomicBool::new(false));
+        let stop = Arc::clone(&stopped);
+        let stop_now = move || {
+            eprintln!("stopped at once");
+            stop.store(true, Ordering::Relaxed);
+        };
+        let mut terminal = Terminal::start(stderr(), false, ignore, stop_now).unwrap();
         terminal.emit(step(1));
-        return wait("the exit", || None);
+        return wait("the stop", || stopped.load(Ordering::Relaxed).then_some(()));
     }
     let mut screen = Screen::run("interrupting_thrice_stops_at_once");
     screen.wait_for("gradient");
@@ -192,14 +197,17 @@ fn interrupting_thrice_stops_at_once() {
     screen.press("\x03");
     screen.wait_for("stopping after this step");
     screen.press("\x03");
-    assert_eq!(screen.end().code(), Some(77));
+    assert!(screen.end().success());
     screen.assert_given_back();
+    screen.wait_for("stopped at once");
+    let output = screen.output();
+    assert!(output.find(LEAVE).unwrap() < output.find("stopped at once").unwrap());
 }
 
 #[test]
 fn a_panic_gives_the_terminal_back_before_its_message() {
     if is_child() {
-        let mut terminal = Terminal::start(true, ignore, ignore).unwrap();
+        let mut terminal = Terminal::start(stderr(), true, ignore, ignore).unwrap();
         terminal.emit(step(1));
         let thread = thread::spawn(|| panic!("a broken invariant"));
         assert!(thread.join().is_err());
@@ -217,7 +225,7 @@ fn a_panic_gives_the_terminal_back_before_its_message() {
 #[test]
 fn training_goes_on_without_its_terminal() {
     if is_child() {
-        let mut terminal = Terminal::start(true, ignore, ignore).unwrap();
+        let mut terminal = Terminal::start(stderr(), true, ignore, ignore).unwrap();
         terminal.emit(step(1));
         wait("the failure", || terminal.failure().map(drop));
         return terminal.emit(step(2));
@@ -232,10 +240,10 @@ fn training_goes_on_without_its_terminal() {
 #[test]
 fn a_dashboard_needs_a_terminal_and_has_it_alone() {
     if is_child() {
-        let first = Terminal::start(true, ignore, ignore).unwrap();
-        assert!(Terminal::start(true, ignore, ignore).is_err());
+        let first = Terminal::start(stderr(), true, ignore, ignore).unwrap();
+        assert!(Terminal::start(stderr(), true, ignore, ignore).is_err());
         drop(first);
-        return drop(Terminal::start(true, ignore, ignore).unwrap());
+        return drop(Terminal::start(stderr(), true, ignore, ignore).unwrap());
     }
     let mut screen = Screen::run("a_dashboard_needs_a_terminal_and_has_it_alone");
     assert!(screen.end().success());

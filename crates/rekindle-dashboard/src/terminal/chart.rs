@@ -5,8 +5,9 @@ use ratatui::layout::{Alignment, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::symbols::Marker;
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Axis, Block, Borders, Dataset, GraphType, Widget};
+use ratatui::widgets::{Axis, Dataset, GraphType, Widget};
 
+use super::draw::section;
 use super::series::Point;
 use super::state::Chart;
 use super::text::{Unit, cut};
@@ -15,24 +16,21 @@ use super::{ACCENT, DIM};
 /// Stands for "dim" inside a chart, whose dots can have a color but no modifier.
 const FAINT: Color = Color::DarkGray;
 
+/// Columns of dots in a Braille character.
+const DOTS_PER_COLUMN: usize = 2;
+
 const VALID: char = '◆';
 
 /// Draws a chart under a line with its title and its legend.
 pub(super) fn draw(chart: &Chart, title: &str, area: Rect, buffer: &mut Buffer) {
-    let block = Block::new()
-        .borders(Borders::TOP)
-        .border_style(DIM)
-        .title(Span::styled(
-            format!(
-                " {} ",
-                cut(title, area.width.saturating_sub(20).max(8).into())
-            ),
-            Style::new().add_modifier(Modifier::BOLD),
-        ))
-        .title(legend(chart).right_aligned());
+    let room = area.width.saturating_sub(20).max(8);
+    let block = section(&cut(title, room.into())).title(legend(chart).right_aligned());
     let inner = block.inner(area);
     block.render(area, buffer);
-    let (raw, smooth) = (chart.train.points(), chart.train.smoothed());
+    let train = chart
+        .train
+        .coarser(usize::from(inner.width) * DOTS_PER_COLUMN);
+    let (raw, smooth) = (train.points(), train.smoothed());
     let valid = chart.valid.points();
     let Some((x, y)) = scales(&raw, &valid, chart.unit, inner) else {
         let waiting = Line::styled("no numbers yet", DIM).centered();

@@ -19,7 +19,7 @@ const SMALLEST: (u16, u16) = (40, 10);
 const NUMBERS_WIDTH: u16 = 27;
 
 const HELP: [(&str, &str); 7] = [
-    ("━", "mean around each step; faint: the step itself"),
+    ("━", "mean around each step; faint: each step"),
     ("q, Ctrl-C", "stop after this step, asked twice"),
     ("Ctrl-C", "while stopping: stop at once"),
     ("Tab, arrows", "next or previous chart"),
@@ -116,8 +116,10 @@ fn steps(state: &State) -> String {
 }
 
 fn draw_progress(state: &State, now: f64, area: Rect, buffer: &mut Buffer) {
+    let is_narrow = area.width < 70;
     let epochs = match state.epochs {
         0 => String::new(),
+        _ if is_narrow => String::new(),
         epochs => format!("  epoch {:.2}/{epochs}", state.epoch),
     };
     let before = format!("{}{epochs}  ", steps(state));
@@ -126,7 +128,8 @@ fn draw_progress(state: &State, now: f64, area: Rect, buffer: &mut Buffer) {
     let remaining = remaining.map_or(String::new(), |left| format!("  {left} left"));
     let done = state.done();
     let percent = done.map_or(String::new(), |done| format!("  {:3.0} %", done * 100.0));
-    let after = format!("{percent}  {elapsed} elapsed{remaining}");
+    let word = if is_narrow { "" } else { " elapsed" };
+    let after = format!("{percent}  {elapsed}{word}{remaining}");
     let room = usize::from(area.width).saturating_sub(width(&before) + width(&after));
     let filled = (done.unwrap_or(0.0) * room as f64).round() as usize;
     let line = Line::from(vec![
@@ -329,5 +332,6 @@ pub(super) fn section(title: &str) -> Block<'static> {
     Block::new()
         .borders(Borders::TOP)
         .border_style(DIM)
+        .title_style(Style::new().not_dim())
         .title(Span::styled(format!(" {title} "), BOLD))
 }

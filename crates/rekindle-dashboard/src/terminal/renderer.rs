@@ -129,6 +129,7 @@ impl Learner {
 
     fn row(&self, state: &State) -> Row {
         let metrics = self.valid.each().filter(|(name, _)| *name != LOSS);
+        let earlier: f64 = state.rows.iter().map(|row| row.seconds).sum();
         Row {
             epoch: state.epoch,
             step: state.step,
@@ -137,12 +138,8 @@ impl Learner {
             metrics: metrics
                 .map(|(name, mean)| (name.to_owned(), mean))
                 .collect(),
-            seconds: state.clock.elapsed(self.last) - self.epochs_seconds(state),
+            seconds: state.clock.elapsed(self.last) - earlier,
         }
-    }
-
-    fn epochs_seconds(&self, state: &State) -> f64 {
-        state.rows.iter().map(|row| row.seconds).sum()
     }
 
     /// Burn tells no end of an epoch: it ended when the next one begins, or the training.

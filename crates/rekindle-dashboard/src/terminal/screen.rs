@@ -1,6 +1,6 @@
 //! The terminal as a device: opened, drawn on, and given back whatever happens.
 
-use std::io::{self, BufWriter, IsTerminal, Stderr, Write};
+use std::io::{self, IsTerminal, Stderr, Write};
 use std::panic;
 use std::sync::{Mutex, MutexGuard, Once, PoisonError, TryLockError};
 use std::thread;
@@ -18,49 +18,53 @@ use ratatui::style::Modifier;
 
 use super::draw::without_color;
 
-/// Whether a dashboard has the terminal. A process has one terminal, and a panic hook knows no more than
-/// what is static; who writes to the terminal holds the lock.
-static OPEN: Mutex<bool> = Mutex::new(false);
+/// The terminal, while a dashboard has it. A process has one, and a panic hook knows no more than what is
+/// static.
+static SCREEN: Mutex<Option<Stderr>> = Mutex::new(None);
 
 /// Where the terminal does not tell its size, one line of a usual length is drawn.
 const UNKNOWN_SIZE: (u16, u16) = (80, 1);
 
-fn lock() -> MutexGuard<'static, bool> {
-    OPEN.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock() -> MutexGuard<'static, Option<Stderr>> {
+    SCREEN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Switches to an empty screen and to single keys.
-pub(super) fn open() -> io::Result<()> {
-    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+pub(super) fn open(mut screen: Stderr) -> io::Result<()> {
+    if !io::stdin().is_terminal() || !screen.is_terminal() {
         let message = "standard input or standard error is no terminal";
         return Err(io::Error::new(io::ErrorKind::Unsupported, message));
     }
     let mut open = lock();
-    if *open {
+    if open.is_some() {
         let message = "another dashboard has the terminal";
         return Err(io::Error::new(io::ErrorKind::ResourceBusy, message));
     }
     give_back_on_panic();
     enable_raw_mode()?;
-    *open = true;
-    execute!(io::stderr(), EnterAlternateScreen, Hide).inspect_err(|_| give_back(&mut open))
+    let entered = execute!(screen, EnterAlternateScreen, Hide);
+    *open = Some(screen);
+    if entered.is_err() {
+        give_back(&mut open);
+    }
+    entered
 }
 
 /// Gives the terminal back if it was taken.
-pub(super) fn close() {
-    give_back(&mut lock());
+pub(super) fn close() -> Option<Stderr> {
+    give_back(&mut lock())
 }
 
 pub(super) fn is_open() -> bool {
-    *lock()
+    lock().is_some()
 }
 
 /// Both halves are tried, since a terminal that cannot be written to may still be the user's shell's.
-fn give_back(open: &mut bool) {
-    if std::mem::take(open) {
-        let _ = execute!(io::stderr(), Show, LeaveAlternateScreen);
-        let _ = disable_raw_mode();
-    }
+fn give_back(open: &mut Option<Stderr>) -> Option<Stderr> {
+    let mut screen = open.take()?;
+    let _ = execute!(screen, Show, LeaveAlternateScreen);
+    let _ = disable_raw_mode();
+    Some(screen)
 }
 
 /// Installs, once in a process, a panic hook that gives the terminal back before the message is printed.
@@ -70,19 +74,18 @@ fn give_back_on_panic() {
     INSTALLED.call_once(|| {
         let previous = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
-            match lock_soon() {
-                Some(mut open) => give_back(&mut open),
-                None => give_back(&mut true),
+            if let Some(mut open) = lock_soon() {
+                give_back(&mut open);
             }
             previous(info);
         }));
     });
 }
 
-/// The lock, unless this thread or one that hangs in writing has it.
-fn lock_soon() -> Option<MutexGuard<'static, bool>> {
+/// The lock, unless a thread that hangs in writing has it.
+fn lock_soon() -> Option<MutexGuard<'static, Option<Stderr>>> {
     for _ in 0..20 {
-        match OPEN.try_lock() {
+        match SCREEN.try_lock() {
             Ok(open) => return Some(open),
             Err(TryLockError::Poisoned(error)) => return Some(error.into_inner()),
             Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(10)),
@@ -101,7 +104,7 @@ pub(super) fn size() -> (u16, u16) {
 
 #[cfg(unix)]
 fn measure() -> Option<(u16, u16)> {
-    let size = rustix::termios::tcgetwinsize(io::stderr()).ok()?;
+    let size = rustix::termios::tcgetwinsize(lock().as_ref()?).ok()?;
     Some((size.ws_col, size.ws_row))
 }
 
@@ -115,7 +118,6 @@ fn measure() -> Option<(u16, u16)> {
 /// Ratatui's own `Terminal` is not used: it asks for the size in a way that may start a process, and tells
 /// standard error when the terminal is gone.
 pub(super) struct Screen {
-    backend: CrosstermBackend<BufWriter<Stderr>>,
     shown: Buffer,
     has_color: bool,
 }
@@ -123,7 +125,6 @@ pub(super) struct Screen {
 impl Screen {
     pub(super) fn new(has_color: bool) -> Self {
         Self {
-            backend: CrosstermBackend::new(BufWriter::with_capacity(1 << 16, io::stderr())),
             shown: Buffer::empty(Rect::ZERO),
             has_color,
         }
@@ -151,10 +152,10 @@ impl Screen {
         if !self.has_color {
             without_color(&mut next);
         }
-        let open = lock();
-        if *open {
-            self.backend.draw(self.shown.diff(&next).into_iter())?;
-            Write::flush(&mut self.backend)?;
+        let mut bytes = Vec::new();
+        CrosstermBackend::new(&mut bytes).draw(self.shown.diff(&next).into_iter())?;
+        if let Some(screen) = &mut *lock() {
+            screen.write_all(&bytes)?;
         }
         self.shown = next;
         Ok(())

@@ -75,18 +75,28 @@ impl Series {
             _ => self.buckets.push(bucket),
         }
         if self.buckets.len() > CAPACITY {
-            self.merge();
+            self.merge(2);
         }
     }
 
-    fn merge(&mut self) {
-        let pairs = self.buckets.chunks(2).map(|pair| {
-            let mut merged = pair[0];
-            pair[1..].iter().for_each(|next| merged.absorb(next));
+    fn merge(&mut self, neighbors: usize) {
+        let groups = self.buckets.chunks(neighbors).map(|group| {
+            let mut merged = group[0];
+            group[1..].iter().for_each(|next| merged.absorb(next));
             merged
         });
-        self.buckets = pairs.collect();
-        self.stride *= 2;
+        self.buckets = groups.collect();
+        self.stride *= neighbors;
+    }
+
+    /// The same curve in at most so many buckets, for a chart that shows no more of it.
+    pub(super) fn coarser(&self, most: usize) -> Self {
+        let mut coarse = self.clone();
+        let neighbors = self.buckets.len().div_ceil(most.max(1));
+        if neighbors > 1 {
+            coarse.merge(neighbors);
+        }
+        coarse
     }
 
     pub(super) fn last(&self) -> Option<Point> {
@@ -146,6 +156,9 @@ mod tests {
         assert!(points.contains(&(123_456.0, 99.0)));
         assert!(points.contains(&(765_432.0, -99.0)));
         assert!(points.windows(2).all(|pair| pair[0].0 < pair[1].0));
+        let few = series.coarser(10).points();
+        assert!(few.len() <= 40);
+        assert!(few.contains(&(123_456.0, 99.0)) && few.contains(&(765_432.0, -99.0)));
     }
 
     #[test]

@@ -106,7 +106,7 @@ pub(super) fn number(value: f64) -> String {
     let size = value.abs();
     if value == 0.0 {
         "0".to_owned()
-    } else if size < 1e-3 || size >= 1e6 {
+    } else if !(1e-3..1e6).contains(&size) {
         format!("{value:.2e}")
     } else if size < 10.0 {
         format!("{value:.4}")
