@@ -19,7 +19,7 @@ const SMALLEST: (u16, u16) = (40, 10);
 const NUMBERS_WIDTH: u16 = 27;
 
 const HELP: [(&str, &str); 7] = [
-    ("━", "mean around each step; faint: each step"),
+    ("━", "smoothed; faint: each step as it was"),
     ("q, Ctrl-C", "stop after this step, asked twice"),
     ("Ctrl-C", "while stopping: stop at once"),
     ("Tab, arrows", "next or previous chart"),

@@ -76,6 +76,8 @@ fn give_back_on_panic() {
         panic::set_hook(Box::new(move |info| {
             if let Some(mut open) = lock_soon() {
                 give_back(&mut open);
+            } else {
+                let _ = disable_raw_mode();
             }
             previous(info);
         }));
