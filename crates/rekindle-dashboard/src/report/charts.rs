@@ -1,0 +1,170 @@
+//! The curves of a run.
+
+use rekindle_train::scores::is_higher_better;
+
+use crate::page::chart::{Axis, Chart, Point, Series, Style, Unit, smoothed};
+use crate::page::format::{capitalized, metric};
+use crate::record::{RunRecord, Scores, Step};
+
+/// Colors of the palette by what they stand for.
+const TRAIN: usize = 0;
+const VALID: usize = 1;
+
+pub(super) fn of(record: &RunRecord) -> Vec<Chart> {
+    let mut charts = vec![loss(record), epochs(record)];
+    charts.extend(metrics(record));
+    charts.extend([
+        steps(
+            record,
+            "learning_rate",
+            "Learning rate",
+            Unit::Rate,
+            |step| step.learning_rate,
+        ),
+        steps(record, "grad_norm", "Gradient norm", Unit::Number, |step| {
+            step.grad_norm
+        }),
+        steps(
+            record,
+            "tokens_per_second",
+            "Tokens per second",
+            Unit::Count,
+            |step| step.tokens_per_second,
+        ),
+        steps(record, "memory_bytes", "Memory", Unit::Bytes, |step| {
+            step.memory_bytes
+        }),
+    ]);
+    let is_live = !record.is_over();
+    charts.retain(|chart| {
+        let is_empty = !chart.series.iter().any(Series::has_values);
+        !is_empty || is_live && chart.series.iter().any(|series| series.follows.is_some())
+    });
+    charts
+}
+
+fn chart(
+    id: impl Into<String>,
+    title: impl Into<String>,
+    unit: Unit,
+    series: Vec<Series>,
+) -> Chart {
+    Chart {
+        id: id.into(),
+        title: title.into(),
+        note: None,
+        unit,
+        x: Axis::Step,
+        log: false,
+        series,
+    }
+}
+
+/// A point for each step.
+pub(crate) fn points_of(steps: &[Step], value: fn(&Step) -> Option<f64>) -> Vec<Point> {
+    let point = |step: &Step| Point {
+        step: step.step,
+        epoch: step.epoch,
+        value: value(step),
+    };
+    steps.iter().map(point).collect()
+}
+
+/// A point for each evaluation or epoch that has the number.
+pub(crate) fn scores_of(scores: &[Scores], value: impl Fn(&Scores) -> Option<f64>) -> Vec<Point> {
+    let point = |scores: &Scores| {
+        value(scores).map(|value| Point {
+            step: scores.step,
+            epoch: scores.epoch,
+            value: Some(value),
+        })
+    };
+    scores.iter().filter_map(point).collect()
+}
+
+/// The training loss as a running mean over a fortieth of the run.
+pub(crate) fn smoothed_loss(record: &RunRecord) -> (Vec<Point>, f64) {
+    let steps = record.start.steps.max(record.steps_taken());
+    let smoothing = 1.0 / (steps / 40).clamp(5, 200) as f64;
+    let points = points_of(&record.steps, |step| step.loss);
+    (smoothed(&points, smoothing), smoothing)
+}
+
+fn loss(record: &RunRecord) -> Chart {
+    let raw = points_of(&record.steps, |step| step.loss);
+    let (smooth, smoothing) = smoothed_loss(record);
+    let mut smooth =
+        Series::new("training, smoothed", Style::Line, TRAIN, smooth).following("loss");
+    smooth.smoothing = Some(smoothing);
+    let valid = scores_of(&record.evaluations, |scores| scores.valid_loss);
+    let series = vec![
+        Series::new("training, each step", Style::Faint, TRAIN, raw).following("loss"),
+        smooth,
+        Series::new("validation", Style::Dots, VALID, valid),
+    ];
+    Chart {
+        log: true,
+        ..chart("loss", "Loss", Unit::Number, series)
+    }
+}
+
+fn epochs(record: &RunRecord) -> Chart {
+    let train = scores_of(&record.epochs, |epoch| epoch.train_loss);
+    let valid = scores_of(&record.epochs, |epoch| epoch.valid_loss);
+    let series = vec![
+        Series::new("training", Style::Dots, TRAIN, train),
+        Series::new("validation", Style::Dots, VALID, valid),
+    ];
+    Chart {
+        x: Axis::Epoch,
+        ..chart("epochs", "Loss by epoch", Unit::Number, series)
+    }
+}
+
+/// A chart for each of the task's numbers, the best evaluation ringed in that which the run is judged by.
+fn metrics(record: &RunRecord) -> Vec<Chart> {
+    let mut names: Vec<&String> = Vec::new();
+    for name in record.evaluations.iter().flat_map(|e| e.metrics.keys()) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let best = record.best().filter(|best| best.is_chosen);
+    let of_name = |name: &&String| {
+        let points = scores_of(&record.evaluations, |scores| scores.number(name));
+        let mut series = Vec::new();
+        if let Some(best) = best.as_ref().filter(|best| best.metric == **name) {
+            let ring = points.iter().filter(|point| point.step == best.step);
+            let ring = ring.copied().collect();
+            series.push(Series::new("best", Style::Rings, TRAIN, ring));
+        }
+        series.insert(0, Series::new(metric(name), Style::Dots, VALID, points));
+        let better = if is_higher_better(name) {
+            "higher"
+        } else {
+            "lower"
+        };
+        Chart {
+            note: Some(format!("validation, {better} is better")),
+            ..chart(
+                format!("metric-{name}"),
+                capitalized(&metric(name)),
+                Unit::Number,
+                series,
+            )
+        }
+    };
+    names.iter().map(of_name).collect()
+}
+
+fn steps(
+    record: &RunRecord,
+    field: &'static str,
+    title: &str,
+    unit: Unit,
+    value: fn(&Step) -> Option<f64>,
+) -> Chart {
+    let points = points_of(&record.steps, value);
+    let series = Series::new(title.to_lowercase(), Style::Line, 2, points).following(field);
+    chart(field, title, unit, vec![series])
+}
