@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use maud::{Markup, html};
 use rekindle_train::scores::LOSS;
 
-use crate::page::chart::{Axis, Chart, Point, Series, Style, Unit};
+use crate::page::chart::{Axis, Chart, Point, Series, Style, Unit, smoothed};
 use crate::page::format::{capitalized, duration, grouped, metric, number};
 use crate::page::{Page, figure, name, scrollable};
 use crate::record::RunRecord;
-use crate::report::charts::{scores_of, smoothed_loss};
+use crate::report::charts::{points_of, scores_of, smoothing_radius};
 use crate::report::sections::state;
 use crate::runs::{best, columns};
 
@@ -22,7 +22,7 @@ pub fn render(runs: &[RunRecord]) -> String {
             h1 { (runs.len()) " runs compared" }
         }
         section { (scrollable("Runs", &numbers(runs))) }
-        section.curves aria-label="Curves" {
+        section.curves.compared aria-label="Curves" {
             div.choice role="group" aria-label="Horizontal axis" {
                 span.note { "Curves by" }
                 button type="button" data-axis="step" { "step" }
@@ -100,9 +100,16 @@ fn differences(runs: &[RunRecord]) -> Vec<(String, Vec<Option<String>>)> {
         .collect()
 }
 
+/// Numbers of the palette's colors, the strong ones first.
+const COLORS: [usize; 8] = [0, 1, 3, 4, 5, 6, 7, 2];
+
+fn color(run: usize) -> usize {
+    COLORS[run % COLORS.len()]
+}
+
 /// A dot in the color of a run's curves.
 fn swatch(index: usize) -> Markup {
-    html! { i.swatch.{ "c" (index % 8) } aria-hidden="true" {} }
+    html! { i.swatch.{ "c" (color(index)) } aria-hidden="true" {} }
 }
 
 fn numbers(runs: &[RunRecord]) -> Markup {
@@ -160,7 +167,12 @@ fn charts(runs: &[RunRecord]) -> Vec<Chart> {
         "train",
         "Training loss, smoothed",
         Style::Line,
-        |run| smoothed_loss(run).0,
+        |run| {
+            smoothed(
+                &points_of(&run.steps, |step| step.loss),
+                smoothing_radius(run),
+            )
+        },
     );
     let valid = overlay(runs, "valid", "Validation loss", Style::Dots, |run| {
         scores_of(&run.evaluations, |scores| scores.valid_loss)
@@ -198,7 +210,7 @@ fn overlay(
     let series = runs
         .iter()
         .enumerate()
-        .map(|(index, run)| Series::new(run.name(), style, index, points(run)));
+        .map(|(index, run)| Series::new(run.name(), style, color(index), points(run)));
     Chart {
         id: id.to_owned(),
         title: title.to_owned(),

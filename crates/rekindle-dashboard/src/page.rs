@@ -52,7 +52,7 @@ impl Page {
                 }
                 body {
                     main id="page" { (self.body) }
-                    script type="application/json" id="data" { (embedded(&data)) }
+                    script type="application/json" id="page-data" { (embedded(&data)) }
                     script { (PreEscaped(SCRIPT)) }
                 }
             }

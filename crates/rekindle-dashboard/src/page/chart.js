@@ -17,11 +17,11 @@ function html(tag, className = "", text = null) {
 }
 
 class Plot {
-  /** Draws `chart` into `figure`; `view` holds what the reader has chosen. */
-  constructor(figure, chart, view) {
-    this.figure = figure;
+  /** Draws `chart` into `figure`; `view` holds what the reader has chosen, `siblings` all plots of the page. */
+  constructor(figure, chart, view, siblings) {
     this.chart = chart;
     this.view = view;
+    this.siblings = siblings;
     this.frame = html("div", "plot");
     this.legend = html("div", "legend");
     this.readout = html("div", "readout");
@@ -71,7 +71,7 @@ class Plot {
       if (last && last[0] >= event.step) continue;
       let value = event[series.follows];
       if (series.smoothing && last && last[2] !== null && value !== null) {
-        value = last[2] + (value - last[2]) * Math.max(series.smoothing, 1 / event.step);
+        value = last[2] + (value - last[2]) * series.smoothing;
       }
       series.points.push([event.step, event.epoch, value]);
       changed = true;
@@ -99,22 +99,27 @@ class Plot {
 
   measure(width, height) {
     const { unit } = this.chart;
-    const all = (index) => this.curves.flatMap(({ points }) => points.filter(([, y]) => y !== null).map((point) => point[index]));
-    const [left, right] = this.xDomain(all(0));
-    const [low, high] = domain(all(1), { fromZero: unit === "bytes" || unit === "count", isLog: this.isLog() });
-    const rows = Math.max(2, Math.round(height / 55));
+    const values = this.curves.flatMap(({ points }) => points.map(([, y]) => y)).filter((y) => y !== null);
+    const [left, right] = this.xDomain();
+    const [low, high] = domain(values, { fromZero: unit === "bytes" || unit === "count", isLog: this.isLog() });
+    const rows = Math.max(2, Math.round(height / 42));
     this.y = scale(low, high, height - 24, 10, rows, this.isLog());
     const label = Math.max(1, ...this.y.ticks.map((tick) => tickText(tick, unit).length));
-    this.left = 12 + label * 6.6;
+    this.left = Math.max(36, 12 + label * 6.6);
     this.bottom = height - 24;
-    this.x = scale(left, right, this.left, width - 12, Math.max(2, Math.round(width / 110)), false);
-    this.x.ticks = this.x.ticks.filter((tick) => this.axis() === "epoch" || Number.isInteger(tick));
+    this.x = scale(left, right, this.left, width - 12, Math.max(2, Math.round(width / 80)), false);
+    const whole = this.x.ticks.filter(Number.isInteger);
+    if (this.axis() === "step" || whole.length > 1) this.x.ticks = whole;
   }
 
-  xDomain(values) {
-    if (!values.length) return [0, 1];
-    const low = values.reduce((a, b) => Math.min(a, b));
-    const high = values.reduce((a, b) => Math.max(a, b));
+  /** All charts over steps span the same steps, so that they can be read below each other. */
+  xDomain() {
+    const column = this.axis() === "epoch" ? 1 : 0;
+    const ends = this.siblings.filter((plot) => plot.axis() === this.axis()).flatMap((plot) => plot.chart.series
+      .filter((series) => series.points.length)
+      .flatMap((series) => [series.points[0][column], series.points.at(-1)[column]]));
+    const [low, high] = [Math.min(...ends), Math.max(...ends)];
+    if (!ends.length) return [0, 1];
     return low === high ? [low - 1, high + 1] : [low, high];
   }
 
@@ -125,8 +130,10 @@ class Plot {
       group.append(svg("line", { x1: this.left, x2: width - 12, y1: y, y2: y }));
       group.append(svg("text", { x: this.left - 8, y: y + 4, "text-anchor": "end" }, tickText(tick, this.chart.unit)));
     }
+    group.append(svg("text", { x: this.left - 8, y: this.bottom + 18, "text-anchor": "end" }, this.axis()));
     for (const tick of this.x.ticks) {
       const x = this.x.toPixels(tick);
+      if (x - tickText(tick, "number").length * 3.3 < this.left - 5) continue;
       const anchor = x > width - 30 ? "end" : "middle";
       group.append(svg("text", { x: anchor === "end" ? width - 12 : x, y: this.bottom + 18, "text-anchor": anchor }, tickText(tick, "number")));
     }

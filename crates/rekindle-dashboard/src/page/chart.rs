@@ -63,7 +63,7 @@ pub(crate) struct Series {
     /// Field of a `step` event that goes on with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) follows: Option<&'static str>,
-    /// Share of a new value in the running mean that the curve shows.
+    /// Share of a new value in the mean that goes on with the curve until the page is made anew.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) smoothing: Option<f64>,
 }
@@ -116,22 +116,32 @@ impl Series {
     }
 }
 
-/// The running mean of points: the plain mean at first, then one that forgets.
-pub(crate) fn smoothed(points: &[Point], smoothing: f64) -> Vec<Point> {
-    let mut mean = 0.0;
-    let mut count = 0;
-    let mut smooth = |point: &Point| {
-        let value = point.value.filter(|value| value.is_finite());
-        if let Some(value) = value {
-            count += 1;
-            mean += (value - mean) * smoothing.max(1.0 / f64::from(count));
-        }
+/// The mean of the points around each: as many before it as after it, `radius` where there are so many.
+///
+/// At the end, where the future is missing, the points before count alone, since a curve that ends in the
+/// noise of its last point says little.
+pub(crate) fn smoothed(points: &[Point], radius: usize) -> Vec<Point> {
+    let mut sums = vec![(0.0, 0_usize)];
+    for point in points {
+        let (sum, count) = sums[sums.len() - 1];
+        sums.push(match point.value.filter(|value| value.is_finite()) {
+            Some(value) => (sum + value, count + 1),
+            None => (sum, count),
+        });
+    }
+    let mean = |(index, point): (usize, &Point)| {
+        let radius = radius.min(index);
+        let (before, after) = (
+            sums[index - radius],
+            sums[(index + radius + 1).min(points.len())],
+        );
+        let count = after.1 - before.1;
         Point {
-            value: value.map(|_| mean),
+            value: (count > 0).then(|| (after.0 - before.0) / count as f64),
             ..*point
         }
     };
-    points.iter().map(&mut smooth).collect()
+    points.iter().enumerate().map(mean).collect()
 }
 
 /// The smallest and the largest point of each of equal parts, where there are too many points.
@@ -181,10 +191,14 @@ mod tests {
     }
 
     #[test]
-    fn a_running_mean_begins_as_the_mean() {
-        let smooth = smoothed(&points([4.0, 2.0, 3.0]), 0.1);
-        let values: Vec<f64> = smooth.iter().filter_map(|point| point.value).collect();
-        assert_eq!(values, [4.0, 3.0, 3.0]);
+    fn smoothing_is_centered_and_fills_gaps() {
+        let mut line = points([6.0, 5.0, 4.0, 3.0, 2.0]);
+        line[2].value = None;
+        let values: Vec<_> = smoothed(&line, 1).iter().map(|point| point.value).collect();
+        assert_eq!(
+            values,
+            [Some(6.0), Some(5.5), Some(4.0), Some(2.5), Some(2.5)]
+        );
     }
 
     #[test]

@@ -4,14 +4,15 @@ const view = { axis: "step", log: {} };
 let plots = [];
 
 function pageData(root) {
-  return JSON.parse(root.getElementById("data").textContent);
+  return JSON.parse(root.getElementById("page-data").textContent);
 }
 
 function drawAll(charts) {
   plots.forEach((plot) => plot.observer.disconnect());
   const figures = [...document.querySelectorAll("figure[data-chart]")];
   const chartOf = (figure) => charts.find((chart) => chart.id === figure.dataset.chart);
-  plots = figures.map((figure) => new Plot(figure, chartOf(figure), view));
+  plots = [];
+  figures.forEach((figure) => plots.push(new Plot(figure, chartOf(figure), view, plots)));
   for (const button of document.querySelectorAll("button[data-axis]")) {
     const show = () => button.setAttribute("aria-pressed", String(view.axis === button.dataset.axis));
     button.addEventListener("click", () => {

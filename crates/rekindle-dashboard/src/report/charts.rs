@@ -9,32 +9,24 @@ use crate::record::{RunRecord, Scores, Step};
 /// Colors of the palette by what they stand for.
 const TRAIN: usize = 0;
 const VALID: usize = 1;
+const OTHER: usize = 2;
 
 pub(super) fn of(record: &RunRecord) -> Vec<Chart> {
     let mut charts = vec![loss(record), epochs(record)];
     charts.extend(metrics(record));
-    charts.extend([
-        steps(
-            record,
-            "learning_rate",
-            "Learning rate",
-            Unit::Rate,
-            |step| step.learning_rate,
-        ),
-        steps(record, "grad_norm", "Gradient norm", Unit::Number, |step| {
-            step.grad_norm
-        }),
-        steps(
-            record,
-            "tokens_per_second",
-            "Tokens per second",
-            Unit::Count,
-            |step| step.tokens_per_second,
-        ),
-        steps(record, "memory_bytes", "Memory", Unit::Bytes, |step| {
-            step.memory_bytes
-        }),
-    ]);
+    let rate = points_of(&record.steps, |step| step.learning_rate);
+    let rate = Series::new("learning rate", Style::Line, OTHER, rate).following("learning_rate");
+    charts.push(chart("rate", "Learning rate", Unit::Rate, vec![rate]));
+    let norm = noisy(record, "grad_norm", "", OTHER, |step| step.grad_norm);
+    charts.push(chart("norm", "Gradient norm", Unit::Number, norm));
+    let speed = noisy(record, "tokens_per_second", "", OTHER, |step| {
+        step.tokens_per_second
+    });
+    charts.push(chart("speed", "Tokens per second", Unit::Count, speed));
+    let memory = points_of(&record.steps, |step| step.memory_bytes);
+    let memory =
+        Series::new("resident memory", Style::Line, OTHER, memory).following("memory_bytes");
+    charts.push(chart("memory", "Memory", Unit::Bytes, vec![memory]));
     let is_live = !record.is_over();
     charts.retain(|chart| {
         let is_empty = !chart.series.iter().any(Series::has_values);
@@ -82,26 +74,35 @@ pub(crate) fn scores_of(scores: &[Scores], value: impl Fn(&Scores) -> Option<f64
     scores.iter().filter_map(point).collect()
 }
 
-/// The training loss as a running mean over a fortieth of the run.
-pub(crate) fn smoothed_loss(record: &RunRecord) -> (Vec<Point>, f64) {
+/// Steps on each side of one that a smoothed curve takes in.
+pub(crate) fn smoothing_radius(record: &RunRecord) -> usize {
     let steps = record.start.steps.max(record.steps_taken());
-    let smoothing = 1.0 / (steps / 40).clamp(5, 200) as f64;
-    let points = points_of(&record.steps, |step| step.loss);
-    (smoothed(&points, smoothing), smoothing)
+    (steps / 80).clamp(3, 200)
+}
+
+/// What was measured at each step, pale, and its smoothed course before it.
+fn noisy(
+    record: &RunRecord,
+    field: &'static str,
+    name: &str,
+    color: usize,
+    value: fn(&Step) -> Option<f64>,
+) -> Vec<Series> {
+    let points = points_of(&record.steps, value);
+    let radius = smoothing_radius(record);
+    let course = smoothed(&points, radius);
+    let mut course =
+        Series::new(format!("{name}smoothed"), Style::Line, color, course).following(field);
+    course.smoothing = Some(1.0 / (radius + 1) as f64);
+    let each =
+        Series::new(format!("{name}each step"), Style::Faint, color, points).following(field);
+    vec![each, course]
 }
 
 fn loss(record: &RunRecord) -> Chart {
-    let raw = points_of(&record.steps, |step| step.loss);
-    let (smooth, smoothing) = smoothed_loss(record);
-    let mut smooth =
-        Series::new("training, smoothed", Style::Line, TRAIN, smooth).following("loss");
-    smooth.smoothing = Some(smoothing);
+    let mut series = noisy(record, "loss", "training, ", TRAIN, |step| step.loss);
     let valid = scores_of(&record.evaluations, |scores| scores.valid_loss);
-    let series = vec![
-        Series::new("training, each step", Style::Faint, TRAIN, raw).following("loss"),
-        smooth,
-        Series::new("validation", Style::Dots, VALID, valid),
-    ];
+    series.push(Series::new("validation", Style::Dots, VALID, valid));
     Chart {
         log: true,
         ..chart("loss", "Loss", Unit::Number, series)
@@ -155,16 +156,4 @@ fn metrics(record: &RunRecord) -> Vec<Chart> {
         }
     };
     names.iter().map(of_name).collect()
-}
-
-fn steps(
-    record: &RunRecord,
-    field: &'static str,
-    title: &str,
-    unit: Unit,
-    value: fn(&Step) -> Option<f64>,
-) -> Chart {
-    let points = points_of(&record.steps, value);
-    let series = Series::new(title.to_lowercase(), Style::Line, 2, points).following(field);
-    chart(field, title, unit, vec![series])
 }

@@ -138,6 +138,7 @@ fn per_class(tables: &Tables<'_>) -> Markup {
     };
     let table = html! {
         table {
+            caption { "How well each class is told from the others" }
             thead { tr {
                 th.left scope="col" { "Class" } th scope="col" { "Precision" } th scope="col" { "Recall" }
                 th scope="col" { "F1" } th aria-hidden="true" {} th scope="col" { "Rows" }
