@@ -35,7 +35,7 @@ pub(crate) fn align(rows: &[Vec<String>]) -> String {
 fn plain(text: &str) -> String {
     let is_unfit = |c: char| {
         c.is_control()
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
     let fit = |c| if is_unfit(c) { '\u{fffd}' } else { c };
     text.chars().map(fit).collect()
