@@ -17,7 +17,7 @@ use rekindle_train::events::Event;
 use rekindle_train::scores::LOSS;
 use thiserror::Error;
 
-pub(crate) use lines::{Checkpoint, Finish, Scores, Start, Step};
+pub(crate) use lines::{Checkpoint, Finish, Scores, Start, StepRecord};
 use tail::{Change, Tail};
 
 /// Name of the log in a run folder.
@@ -111,7 +111,7 @@ pub struct RunRecord {
     pub(crate) updated: Option<Timestamp>,
     /// Seconds between the events, the time between the parts of a resumed run left out.
     pub(crate) elapsed: f64,
-    pub(crate) steps: Vec<Step>,
+    pub(crate) steps: Vec<StepRecord>,
     pub(crate) evaluations: Vec<Scores>,
     pub(crate) epochs: Vec<Scores>,
     pub(crate) checkpoints: Vec<Checkpoint>,
@@ -277,6 +277,14 @@ impl RunRecord {
             .as_ref()
             .and_then(|finish| finish.seconds)
             .unwrap_or(self.elapsed)
+    }
+
+    /// Seconds that a running run will still take, if it goes on as it did.
+    pub(crate) fn seconds_left(&self) -> Option<f64> {
+        let taken = self.steps_taken();
+        let left = self.start.steps.checked_sub(taken)?;
+        (self.state() == State::Running && taken > 0)
+            .then(|| self.elapsed / taken as f64 * left as f64)
     }
 
     /// The last known training loss of an epoch or of an evaluation, and validation loss.

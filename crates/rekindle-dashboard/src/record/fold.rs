@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::RunRecord;
-use super::lines::{Head, Load, Message, Resume, Scores, Skip, Split, Start, Step};
+use super::lines::{Head, Load, Message, Resume, Scores, Skip, Split, Start, StepRecord};
 
 /// What a line of a step has among its first bytes, as our own logs write it.
 const STEP_MARK: &[u8] = br#""event":"step""#;
@@ -48,7 +48,9 @@ impl RunRecord {
                 self.push_line(line);
             }
         }
-        step.into_iter().for_each(|step| self.push_line(step));
+        if let Some(step) = step {
+            self.push_line(step);
+        }
     }
 
     fn push_line(&mut self, line: &[u8]) {
@@ -110,7 +112,7 @@ impl RunRecord {
         self.failure = None;
     }
 
-    fn step(&mut self, step: Step) {
+    fn step(&mut self, step: StepRecord) {
         while self.steps.last().is_some_and(|last| last.step >= step.step) {
             self.steps.pop();
         }
@@ -126,10 +128,10 @@ impl RunRecord {
             skip.value,
             rows.join(", "),
         ));
-        self.step(Step {
+        self.step(StepRecord {
             step: skip.step,
             epoch: skip.epoch,
-            ..Step::default()
+            ..StepRecord::default()
         });
     }
 

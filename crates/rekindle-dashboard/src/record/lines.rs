@@ -61,7 +61,7 @@ pub(super) struct Resume {
 /// An optimizer step; a number that was not finite is absent.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct Step {
+pub(crate) struct StepRecord {
     pub(crate) step: usize,
     pub(crate) epoch: f64,
     pub(crate) loss: Option<f64>,

@@ -77,6 +77,15 @@ fn the_state_follows_from_the_last_word() {
 }
 
 #[test]
+fn the_time_left_follows_from_the_time_taken() {
+    let at = |second: usize, event: &str, step: usize| json!({"time": format!("2026-11-22T10:00:{second:02}Z"), "event": event, "step": step, "steps": 10});
+    let mut record = folded(&[at(0, "start", 0), at(5, "step", 1), at(8, "step", 2)]);
+    assert_eq!(record.seconds_left(), None);
+    record.is_held = true;
+    assert_eq!(record.seconds_left(), Some(32.0));
+}
+
+#[test]
 fn no_step_stands_twice() {
     let resumed = folded(&[
         step(1),

@@ -4,7 +4,7 @@ use rekindle_train::scores::is_higher_better;
 
 use crate::page::chart::{Axis, Chart, Point, Series, Style, Unit, smoothed};
 use crate::page::format::{capitalized, metric};
-use crate::record::{RunRecord, Scores, Step};
+use crate::record::{RunRecord, Scores, StepRecord};
 
 /// Colors of the palette by what they stand for.
 const TRAIN: usize = 0;
@@ -53,8 +53,8 @@ fn chart(
 }
 
 /// A point for each step.
-pub(crate) fn points_of(steps: &[Step], value: fn(&Step) -> Option<f64>) -> Vec<Point> {
-    let point = |step: &Step| Point {
+pub(crate) fn points_of(steps: &[StepRecord], value: fn(&StepRecord) -> Option<f64>) -> Vec<Point> {
+    let point = |step: &StepRecord| Point {
         step: step.step,
         epoch: step.epoch,
         value: value(step),
@@ -86,7 +86,7 @@ fn noisy(
     field: &'static str,
     name: &str,
     color: usize,
-    value: fn(&Step) -> Option<f64>,
+    value: fn(&StepRecord) -> Option<f64>,
 ) -> Vec<Series> {
     let points = points_of(&record.steps, value);
     let radius = smoothing_radius(record);

@@ -88,9 +88,11 @@ fn tiles(record: &RunRecord) -> Markup {
         String::new()
     };
     let (speed, first) = record.speed();
-    let first = first.map_or(String::new(), |first| {
-        format!("first step {}", duration(first))
-    });
+    let first = first.map(|first| format!("first step {}", duration(first)));
+    let left = record
+        .seconds_left()
+        .map(|left| format!("about {} left", duration(left)));
+    let time = left.or(first).unwrap_or_default();
     html! {
         dl.tiles {
             @if let Some(best) = record.best() {
@@ -103,7 +105,7 @@ fn tiles(record: &RunRecord) -> Markup {
                 (grouped(taken))
                 @if planned > 0 { progress max=(planned) value=(taken.min(planned)) aria-label="steps taken" {} }
             }, &of))
-            (tile("Duration", html! { (duration(record.seconds())) }, &first))
+            (tile("Duration", html! { (duration(record.seconds())) }, &time))
             @if let Some(speed) = speed { (tile("Tokens per second", html! { (grouped(speed as usize)) }, "")) }
         }
     }
