@@ -41,18 +41,18 @@ fn table(runs: &[RunSummary]) -> Markup {
             thead { tr {
                 th.left scope="col" { "Run" } th.left scope="col" { "State" } th.left scope="col" { "Task" }
                 th.left scope="col" { "Model" } th scope="col" { "Best" } th scope="col" { "Steps" }
-                th scope="col" { "Duration" } th scope="col" { "Started" }
+                th scope="col" { "Duration" } th scope="col" { "Started, UTC" }
             } }
             tbody { @for run in runs { tr {
                 th.left scope="row" { a href=(link(&run.name)) { (name(&run.name)) } }
                 td.left { (state(run.state)) }
-                td.left { (name(&run.task)) } td.left { (name(&run.model)) }
+                td.left { (name(&run.task)) } td.left.model title=(run.model) { (name(&run.model)) }
                 td { @match &run.best {
                     Some(best) => { span.note { (metric(&best.metric)) " " } (number(Some(best.value))) }
                     None => "–",
                 } }
                 td { (run.progress()) } td { (duration(run.seconds)) }
-                td { (run.started.map_or("–".to_owned(), moment)) }
+                td { (run.started.map_or("–".to_owned(), moment).trim_end_matches(" UTC")) }
             } } }
         }
     }
