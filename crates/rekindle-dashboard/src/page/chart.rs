@@ -151,11 +151,12 @@ fn thinned(points: Vec<Point>) -> Vec<Point> {
     }
     let part = points.len().div_ceil(MAX_POINTS / 2);
     let extremes = |part: &[Point]| {
-        let value = |index: &usize| part[*index].value.unwrap_or(f64::NAN);
-        let order = |a: &usize, b: &usize| value(a).total_cmp(&value(b));
-        // A NaN is larger than all numbers, so a gap is kept.
-        let low = (0..part.len()).min_by(order).unwrap_or(0);
-        let high = (0..part.len()).max_by(order).unwrap_or(0);
+        // What has no value is neither the smallest nor the largest, unless nothing has one.
+        let at_least = |index: &usize| part[*index].value.unwrap_or(f64::INFINITY);
+        let at_most = |index: &usize| part[*index].value.unwrap_or(f64::NEG_INFINITY);
+        let low = (0..part.len()).min_by(|a, b| at_least(a).total_cmp(&at_least(b)));
+        let high = (0..part.len()).max_by(|a, b| at_most(a).total_cmp(&at_most(b)));
+        let (low, high) = (low.unwrap_or(0), high.unwrap_or(0));
         let mut picks = vec![low.min(high), low.max(high)];
         picks.dedup();
         picks
@@ -184,6 +185,7 @@ mod tests {
         let mut all = points((0..100_000).map(|index| f64::from(index % 7)));
         all[54_321].value = Some(100.0);
         all[65_432].value = Some(-100.0);
+        all[65_433].value = None;
         let few = thinned(all.clone());
         assert!(few.len() <= MAX_POINTS, "{}", few.len());
         assert!(few.contains(&all[54_321]) && few.contains(&all[65_432]));
