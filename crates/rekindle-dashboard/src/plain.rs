@@ -6,6 +6,7 @@ use rekindle_train::events::{
     Checkpoint, End, Evaluation, Event, Events, Finish, Load, Skip, Split, Start, Step,
 };
 
+use crate::format::{clock, grouped};
 use crate::sink::{FirstError, Sink};
 
 /// No line is wider, as far as names allow.
@@ -104,7 +105,7 @@ impl<W: Write> PlainLines<W> {
         let eta = match self.warm {
             (_, 0) => String::new(),
             (seconds, count) => {
-                format!("  {} left", duration(seconds / count as f64 * left as f64))
+                format!("  {} left", clock(seconds / count as f64 * left as f64))
             }
         };
         self.line(&format!(
@@ -211,7 +212,7 @@ impl<W: Write> PlainLines<W> {
         self.line(&format!(
             "{state} after {} steps in {} (first step {:.1} s){best}",
             finish.steps,
-            duration(finish.seconds),
+            clock(finish.seconds),
             finish.first_step_seconds,
         ));
     }
@@ -266,28 +267,4 @@ fn wrapped(what: &str, names: &[String]) -> Vec<String> {
         }
     }
     lines
-}
-
-/// `1234567` as `1,234,567`.
-pub(crate) fn grouped(number: usize) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// Seconds as `1:02:03` or `2:03`.
-pub(crate) fn duration(seconds: f64) -> String {
-    let seconds = seconds.round() as u64;
-    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    if hours > 0 {
-        format!("{hours}:{minutes:02}:{seconds:02}")
-    } else {
-        format!("{minutes}:{seconds:02}")
-    }
 }

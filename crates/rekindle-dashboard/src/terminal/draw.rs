@@ -11,7 +11,7 @@ use super::keys::{Stop, View};
 use super::state::{Phase, State};
 use super::text::{cut, left, number, right, width};
 use super::{ACCENT, BOLD, DIM, chart, table};
-use crate::plain::duration;
+use crate::format::clock;
 
 /// Below this, one line has to do.
 const SMALLEST: (u16, u16) = (40, 10);
@@ -123,7 +123,7 @@ fn draw_progress(state: &State, now: f64, area: Rect, buffer: &mut Buffer) {
         epochs => format!("  epoch {:.2}/{epochs}", state.epoch),
     };
     let before = format!("{}{epochs}  ", steps(state));
-    let elapsed = duration(state.clock.elapsed(now));
+    let elapsed = clock(state.clock.elapsed(now));
     let remaining = state.seconds_left().map(duration);
     let remaining = remaining.map_or(String::new(), |left| format!("  {left} left"));
     let done = state.done();

@@ -9,7 +9,7 @@ use super::draw::section;
 use super::state::{Row, State};
 use super::text::{number, right, width};
 use super::{BOLD, DIM};
-use crate::plain::duration;
+use crate::format::clock;
 
 /// Columns that every table has, and their widths.
 const FIXED: [(&str, usize); 4] = [
@@ -91,7 +91,7 @@ fn line(state: &State, row: &Row, metrics: &[(String, usize)]) -> Line<'static> 
             *columns,
         ));
     }
-    cells.push(right(&duration(row.seconds), TIME.1));
+    cells.push(right(&clock(row.seconds), TIME.1));
     let is_best = state
         .best
         .as_ref()

@@ -3,7 +3,7 @@
 use ratatui::style::Style;
 use ratatui::text::Span;
 
-use crate::plain::grouped;
+use crate::format::grouped;
 
 /// No text of others is longer.
 const LONGEST: usize = 500;
