@@ -21,6 +21,10 @@ pub(crate) enum Command {
     Eval(Eval),
     /// Let a fine-tuned model answer rows: one JSON object per row.
     Predict(Predict),
+    /// List training runs, or compare some.
+    Runs(Runs),
+    /// Show a run, or all runs, on a web page that follows them live.
+    Dashboard(Serve),
     /// Show backends and devices, or prove that one computes right.
     Doctor(Doctor),
 }
@@ -93,8 +97,10 @@ pub(crate) struct Train {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Dashboard {
-    /// What suits the terminal: plain lines.
+    /// A full screen on a terminal, else plain lines.
     Auto,
+    /// A full screen on the terminal.
+    Tui,
     /// Lines on standard error.
     Plain,
     /// Events as JSON lines on standard output.
@@ -108,6 +114,7 @@ impl Dashboard {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Auto => "auto",
+            Self::Tui => "tui",
             Self::Plain => "plain",
             Self::Json => "json",
             Self::None => "none",
@@ -166,6 +173,45 @@ pub(crate) struct Predict {
     /// Add the logits, in the order of the label ids.
     #[arg(long)]
     pub(crate) logits: bool,
+}
+
+/// What `runs` takes.
+#[derive(Debug, Args)]
+pub(crate) struct Runs {
+    #[command(subcommand)]
+    pub(crate) command: Option<RunsCommand>,
+    /// Folder that holds the runs.
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    pub(crate) folder: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RunsCommand {
+    /// Tell a run's course once more: its epochs, warnings and end.
+    Show {
+        /// Folder of the run.
+        run: PathBuf,
+    },
+    /// Print a table of runs, and write their curves over each other into an HTML page.
+    Compare {
+        /// Folders of the runs.
+        #[arg(required = true, num_args = 2..)]
+        runs: Vec<PathBuf>,
+        /// The page.
+        #[arg(long, value_name = "FILE", default_value = "compare.html")]
+        output: PathBuf,
+    },
+}
+
+/// What `dashboard` takes.
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// Folder of a run, or of many.
+    #[arg(value_name = "RUN", default_value = "runs")]
+    pub(crate) folder: PathBuf,
+    /// Port on this machine's loopback address; 0: any that is free.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) port: u16,
 }
 
 /// What `doctor` takes.

@@ -10,9 +10,11 @@ mod args;
 mod doctor;
 mod eval;
 mod failure;
+mod live;
 mod predict;
 mod progress;
 mod restart;
+mod runs;
 mod train;
 mod watch;
 
@@ -32,6 +34,8 @@ fn main() -> ExitCode {
         Command::Train(arguments) => train::run(&arguments),
         Command::Eval(arguments) => eval::run(&arguments),
         Command::Predict(arguments) => predict::run(&arguments),
+        Command::Runs(arguments) => runs::run(&arguments),
+        Command::Dashboard(arguments) => runs::serve(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
     };
     result.unwrap_or_else(|error| failure::report(&error))

@@ -4,7 +4,6 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::Result;
-use rekindle::dashboard::{EventLog, PlainLines, Sink};
 use rekindle::events::End;
 use rekindle::hub::HubOptions;
 use rekindle::recipe::{Recipe, set};
@@ -14,6 +13,7 @@ use toml::Table;
 
 use crate::args::{Dashboard, Train};
 use crate::failure::INTERRUPTED;
+use crate::live::Live;
 use crate::progress::{DownloadBar, note};
 use crate::restart;
 use crate::watch::Watch;
@@ -24,7 +24,10 @@ pub(crate) fn run(arguments: &Train) -> Result<ExitCode> {
     let recipe = Recipe::from_table(&table).map_err(Error::from)?;
     let log_every = recipe.train.log_every;
     let named = arguments.recipe.as_deref();
-    let resumed = arguments.resume.then(|| RunFolder::find(named, &recipe)).transpose()?;
+    let resumed = arguments
+        .resume
+        .then(|| RunFolder::find(named, &recipe))
+        .transpose()?;
     let hub = HubOptions::from_env();
     let prepared = prepare(recipe, resumed, &hub, &mut DownloadBar::default())?;
     if let Some(finish) = &prepared.finished {
@@ -43,23 +46,14 @@ pub(crate) fn run(arguments: &Train) -> Result<ExitCode> {
             backend.found.backend, backend.found.device, backend.reason
         ));
     }
-    let mut sink: Box<dyn Sink> = match arguments.dashboard {
-        Dashboard::Auto | Dashboard::Plain => Box::new(PlainLines::new(io::stderr(), log_every)),
-        Dashboard::Json => Box::new(EventLog::new(io::stdout())),
-        Dashboard::None => Box::new(PlainLines::new(io::sink(), log_every)),
-    };
-    let is_stopped = stop_on_interrupt()?;
-    let outcome = prepared.run(&mut |event: Event| sink.emit(event), &|| {
-        is_stopped.load(Ordering::Relaxed)
-    })?;
-    summarize(&outcome, arguments.dashboard);
-    Ok(
-        if outcome.finish.end == rekindle::events::End::Interrupted {
-            ExitCode::from(INTERRUPTED)
-        } else {
-            ExitCode::SUCCESS
-        },
-    )
+    let watch = Watch::start()?;
+    let mut live = Live::start(arguments.dashboard, log_every, &watch);
+    let outcome = prepared.run(&mut live, &watch, arguments.forward_rows);
+    live.close();
+    match outcome {
+        Ok(outcome) => Ok(summarize(&outcome, arguments.dashboard)),
+        Err(error) => restart::after(error, arguments),
+    }
 }
 
 /// The recipe file, if any, with the flags written over it.
@@ -153,20 +147,30 @@ fn tell(briefing: &Briefing) {
 }
 
 /// Says where the result is, and what to type next.
-fn summarize(outcome: &Outcome, dashboard: Dashboard) {
+fn summarize(outcome: &Outcome, dashboard: Dashboard) -> ExitCode {
     let folder = outcome.folder.path.display();
+    let is_interrupted = outcome.finish.end == End::Interrupted;
+    if is_interrupted {
+        note(format_args!("go on: rekindle train {folder} --resume"));
+    }
     // Where events go to standard output, nothing else does.
     let mut out: Box<dyn Write> = match dashboard {
         Dashboard::Json => Box::new(io::stderr()),
-        Dashboard::Auto | Dashboard::Plain | Dashboard::None => Box::new(io::stdout()),
+        Dashboard::Auto | Dashboard::Tui | Dashboard::Plain | Dashboard::None => {
+            Box::new(io::stdout())
+        }
     };
-    if outcome.finish.end == End::Interrupted {
-        note(format_args!("go on: rekindle train {folder} --resume"));
-    }
+    let report = outcome.folder.path.join("report.html");
     // A closed pipe takes nothing away: the model is saved.
     let _ = writeln!(out, "model saved in {}", outcome.folder.model().display());
+    let _ = writeln!(out, "report: {}", report.display());
     let _ = writeln!(
         out,
         "try it: rekindle predict --model {folder} --text \"...\""
     );
+    if is_interrupted {
+        ExitCode::from(INTERRUPTED)
+    } else {
+        ExitCode::SUCCESS
+    }
 }

@@ -38,7 +38,10 @@ impl Watch {
     /// Listens to signals and panics from here on.
     pub(crate) fn start() -> Result<Self> {
         let watch = Self {
-            fault: std::env::var(FAULT).ok().map(|text| fault(&text)).transpose()?,
+            fault: std::env::var(FAULT)
+                .ok()
+                .map(|text| fault(&text))
+                .transpose()?,
             ..Self::default()
         };
         let is_stopped = Arc::clone(&watch.is_stopped);
@@ -52,7 +55,10 @@ impl Watch {
         let previous = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
             let thread = thread::current();
-            if !thread.name().is_some_and(|name| OWN_THREADS.contains(&name)) {
+            if !thread
+                .name()
+                .is_some_and(|name| OWN_THREADS.contains(&name))
+            {
                 let mut failure = failure.lock().unwrap_or_else(PoisonError::into_inner);
                 failure.get_or_insert_with(|| info.to_string());
             }
@@ -69,7 +75,9 @@ impl Watch {
 
 fn fault(text: &str) -> Result<Fault> {
     let (kind, number) = text.split_once(':').unwrap_or((text, "0"));
-    let number = number.parse().with_context(|| format!("{FAULT} is not understood: {text}"))?;
+    let number = number
+        .parse()
+        .with_context(|| format!("{FAULT} is not understood: {text}"))?;
     match kind {
         "out-of-memory" => Ok(Fault::OutOfMemory(number)),
         "device" => Ok(Fault::Device(number)),
@@ -83,7 +91,10 @@ impl Control for Watch {
     }
 
     fn device_failure(&self) -> Option<String> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn on_forward(&self, rows: usize) {

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use maud::{Markup, html};
 use rekindle_train::scores::LOSS;
 
-use crate::page::chart::{Axis, Chart, Point, Series, Style, Unit, smoothed};
 use crate::format::{capitalized, duration, grouped, metric, number};
+use crate::page::chart::{Axis, Chart, Point, Series, Style, Unit, smoothed};
 use crate::page::{Page, figure, name, scrollable};
 use crate::record::RunRecord;
 use crate::report::charts::{points_of, scores_of, smoothing_radius};

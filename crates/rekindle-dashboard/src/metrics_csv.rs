@@ -24,8 +24,27 @@ pub struct MetricsCsv<W: Write> {
     writer: csv::Writer<W>,
     /// Names of the task's numbers, as the last columns.
     metrics: &'static [&'static str],
-    pending: Option<(Step, Option<Evaluation>)>,
+    pending: Option<Pending>,
     error: FirstError,
+}
+
+/// A row that may still get the numbers of an evaluation.
+#[derive(Debug)]
+struct Pending {
+    number: usize,
+    /// Absent where the update was left out.
+    step: Option<Step>,
+    evaluation: Option<Evaluation>,
+}
+
+impl Pending {
+    fn new(number: usize, step: Option<Step>) -> Option<Self> {
+        Some(Self {
+            number,
+            step,
+            evaluation: None,
+        })
+    }
 }
 
 impl<W: Write> MetricsCsv<W> {
@@ -57,7 +76,12 @@ impl<W: Write> MetricsCsv<W> {
     }
 
     fn flush_pending(&mut self) {
-        let Some((step, evaluation)) = self.pending.take() else {
+        let Some(Pending {
+            number,
+            step,
+            evaluation,
+        }) = self.pending.take()
+        else {
             return;
         };
         let metric = |name: &str| {
@@ -66,30 +90,32 @@ impl<W: Write> MetricsCsv<W> {
                 .and_then(|evaluation| evaluation.metrics.get(name));
             value.map_or(String::new(), ToString::to_string)
         };
-        let optional = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
         let accuracy = if self.metrics.contains(&"token_accuracy") {
             metric("token_accuracy")
         } else {
             metric("accuracy")
         };
+        let of_step = |field: fn(&Step) -> Option<f64>| optional(step.as_ref().and_then(field));
+        let valid_loss = evaluation.as_ref().and_then(|found| found.valid_loss);
         let mut row = vec![
-            step.step.to_string(),
-            step.loss.to_string(),
-            optional(step.accuracy),
-            optional(
-                evaluation
-                    .as_ref()
-                    .and_then(|evaluation| evaluation.valid_loss),
-            ),
+            number.to_string(),
+            of_step(|step| Some(step.loss)),
+            of_step(|step| step.accuracy),
+            optional(valid_loss),
             accuracy,
-            step.learning_rate.to_string(),
-            step.grad_norm.to_string(),
-            step.tokens.to_string(),
-            step.seconds.to_string(),
+            of_step(|step| Some(step.learning_rate)),
+            of_step(|step| Some(step.grad_norm)),
+            step.as_ref()
+                .map_or(String::new(), |step| step.tokens.to_string()),
+            of_step(|step| Some(step.seconds)),
         ];
         row.extend(self.metrics.iter().map(|name| metric(name)));
         self.write(&row);
     }
+}
+
+fn optional(value: Option<f64>) -> String {
+    value.map_or(String::new(), |value| value.to_string())
 }
 
 impl<W: Write> Events for MetricsCsv<W> {
@@ -97,20 +123,18 @@ impl<W: Write> Events for MetricsCsv<W> {
         match event {
             Event::Step(step) => {
                 self.flush_pending();
-                self.pending = Some((step, None));
+                self.pending = Pending::new(step.step, Some(step));
+            }
+            Event::Skip(skip) => {
+                self.flush_pending();
+                self.pending = Pending::new(skip.step, None);
             }
             Event::Evaluation(evaluation) => {
-                if let Some((_, slot)) = &mut self.pending {
-                    *slot = Some(evaluation);
+                if let Some(pending) = &mut self.pending {
+                    pending.evaluation = Some(evaluation);
                 }
             }
             Event::Checkpoint(_) | Event::Failure { .. } | Event::Finish(_) => self.flush_pending(),
-            Event::Skip(skip) => {
-                self.flush_pending();
-                let mut row = vec![skip.step.to_string()];
-                row.resize(COLUMNS.len() + OWN_COLUMNS.len() + self.metrics.len(), String::new());
-                self.write(&row);
-            }
             _ => {}
         }
     }

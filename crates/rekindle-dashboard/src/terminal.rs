@@ -107,15 +107,6 @@ impl Terminal {
         })
     }
 
-    /// Takes in what a run told before it was interrupted, so that its curves are whole when it goes on.
-    pub fn replay(&mut self, events: impl IntoIterator<Item = Event>) {
-        self.shared.update(|state, now| {
-            for event in events {
-                state.apply(&event, now);
-            }
-        });
-    }
-
     /// Gives the terminal back as it was. Dropping does the same.
     pub fn close(&mut self) {
         self.shared.is_closing.store(true, Ordering::Relaxed);
@@ -144,6 +135,14 @@ impl fmt::Debug for Terminal {
 impl Events for Terminal {
     fn emit(&mut self, event: Event) {
         self.shared.update(|state, now| state.apply(&event, now));
+    }
+
+    fn replay(&mut self, history: &[Event]) {
+        self.shared.update(|state, now| {
+            for event in history {
+                state.apply(event, now);
+            }
+        });
     }
 }
 

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use rekindle_bert::ConfigError;
 use rekindle_checkpoint::{ListError, LockError};
+use rekindle_dashboard::ReadError;
+use rekindle_dashboard::server::ServeError;
 use rekindle_data::{DataError, TaskKind, TokenizerError};
 use rekindle_hub::{HubError, LoadError, SaveError};
 use rekindle_nn::WeightsError;
@@ -129,6 +131,12 @@ pub enum Error {
     /// Another process works on the run.
     #[error(transparent)]
     Lock(#[from] LockError),
+    /// What a run recorded cannot be read.
+    #[error(transparent)]
+    Record(#[from] ReadError),
+    /// The page cannot be served.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
     /// The checkpoints of a run cannot be listed.
     #[error(transparent)]
     Checkpoints(#[from] ListError),
@@ -225,6 +233,8 @@ impl Error {
             )),
             Self::WhichRun { .. } => Some("`rekindle train runs/NAME --resume`".into()),
             Self::Lock(error) => error.hint(),
+            Self::Record(error) => error.hint(),
+            Self::Serve(error) => error.hint(),
             Self::Checkpoints(_) => Some("look at the folder and its permissions".into()),
             Self::Incomplete { path } => Some(format!(
                 "remove it to go on from the one before: `{}`",

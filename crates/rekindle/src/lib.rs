@@ -12,6 +12,7 @@ pub mod selftest;
 pub mod train;
 
 pub use error::Error;
+pub use rekindle_checkpoint as checkpoint;
 pub use rekindle_dashboard as dashboard;
 pub use rekindle_data as data;
 pub use rekindle_hub as hub;

@@ -130,10 +130,7 @@ impl Predictor {
             rows: &tokenized.rows,
         };
         let evaluated = backend.run(job)?;
-        let rows = tokenized
-            .rows
-            .iter()
-            .zip(&evaluated.logits);
+        let rows = tokenized.rows.iter().zip(&evaluated.logits);
         let rows = rows
             .map(|(row, logits)| {
                 let nll = self.objective.row_loss(logits, &row.target);

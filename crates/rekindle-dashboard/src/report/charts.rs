@@ -2,8 +2,8 @@
 
 use rekindle_train::scores::is_higher_better;
 
-use crate::page::chart::{Axis, Chart, Point, Series, Style, Unit, smoothed};
 use crate::format::{capitalized, metric};
+use crate::page::chart::{Axis, Chart, Point, Series, Style, Unit, smoothed};
 use crate::record::{RunRecord, Scores, StepRecord};
 
 /// Colors of the palette by what they stand for.

@@ -3,8 +3,8 @@
 use maud::{Markup, html};
 
 use super::classes;
-use crate::page::chart::Chart;
 use crate::format::{bytes, capitalized, duration, grouped, metric, moment, number};
+use crate::page::chart::Chart;
 use crate::page::{figure, name, scrollable};
 use crate::record::{RunRecord, Scores, State};
 

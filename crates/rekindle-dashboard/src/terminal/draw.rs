@@ -124,7 +124,7 @@ fn draw_progress(state: &State, now: f64, area: Rect, buffer: &mut Buffer) {
     };
     let before = format!("{}{epochs}  ", steps(state));
     let elapsed = clock(state.clock.elapsed(now));
-    let remaining = state.seconds_left().map(duration);
+    let remaining = state.seconds_left().map(clock);
     let remaining = remaining.map_or(String::new(), |left| format!("  {left} left"));
     let done = state.done();
     let percent = done.map_or(String::new(), |done| format!("  {:3.0} %", done * 100.0));

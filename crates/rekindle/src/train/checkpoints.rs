@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::error::Error as StdError;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rekindle_checkpoint::{Checkpoint, Content, Store};
 use rekindle_hub::{NamedTensor, TensorFile, write_tensors};
@@ -105,7 +105,6 @@ fn tensors<'a>(name: &'static str, tensors: Vec<ExportedTensor>) -> Content<'a> 
 
 /// A checkpoint that was found whole.
 pub(super) struct Found {
-    path: PathBuf,
     state: State,
     weights: TensorFile,
     moments: TensorFile,
@@ -117,7 +116,10 @@ impl Found {
         let newest = store.newest()?;
         let damaged = newest.damaged.iter().map(|damaged| {
             let name = damaged.path.file_name().unwrap_or_default().display();
-            format!("checkpoint `{name}` is damaged and passed over: {}", damaged.reason)
+            format!(
+                "checkpoint `{name}` is damaged and passed over: {}",
+                damaged.reason
+            )
         });
         let damaged = damaged.collect();
         let found = newest.checkpoint.map(|checkpoint| Self::open(&checkpoint));
@@ -145,12 +147,7 @@ impl Found {
             state,
             weights: TensorFile::open(&file(WEIGHTS)?)?,
             moments: TensorFile::open(&file(MOMENTS)?)?,
-            path,
         })
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.path
     }
 
     pub(super) fn progress(&self) -> &Progress {

@@ -46,28 +46,33 @@ impl Fit<'_> {
         T: TrainableTask<B, M>,
     {
         // After a panic nothing of this is used again.
-        let result = catch_unwind(AssertUnwindSafe(|| self.train::<B, M, T>(task, model, events)));
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            self.train::<B, M, T>(task, model, events)
+        }));
         let message = match result {
             Ok(Err(Error::Train(TrainError::Device { message }))) => message,
             Ok(result) => return result,
             Err(panic) => told(panic.as_ref()),
         };
-        let saved = self.session.found.as_ref().and_then(|found| found.progress().forward_rows);
+        let saved = self
+            .session
+            .found
+            .as_ref()
+            .and_then(|found| found.progress().forward_rows);
         let batch_size = self.run.recipe.train.batch_size;
         Err(Error::Device {
             is_out_of_memory: is_out_of_memory(&message),
             message,
             folder: self.run.folder.path.clone(),
-            forward_rows: self.forward_rows.or(saved).unwrap_or(batch_size).min(batch_size),
+            forward_rows: self
+                .forward_rows
+                .or(saved)
+                .unwrap_or(batch_size)
+                .min(batch_size),
         })
     }
 
-    fn train<B, M, T>(
-        &self,
-        task: &T,
-        model: M,
-        events: &mut dyn Events,
-    ) -> Result<Finish, Error>
+    fn train<B, M, T>(&self, task: &T, model: M, events: &mut dyn Events) -> Result<Finish, Error>
     where
         B: TrainableBackend,
         M: TrainableModel<B>,
@@ -156,9 +161,14 @@ fn told(panic: &(dyn Any + Send)) -> String {
 /// Whether a device had no room: each driver says it in its own words.
 fn is_out_of_memory(message: &str) -> bool {
     let message = message.to_lowercase();
-    ["out of memory", "outofmemory", "out_of_memory", "buffertoobig"]
-        .iter()
-        .any(|words| message.contains(words))
+    [
+        "out of memory",
+        "outofmemory",
+        "out_of_memory",
+        "buffertoobig",
+    ]
+    .iter()
+    .any(|words| message.contains(words))
 }
 
 /// Refuses a saved model whose logits are not those that were in memory.

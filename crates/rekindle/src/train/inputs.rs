@@ -48,7 +48,11 @@ impl Inputs {
                     hash.map_or("absent".to_owned(), |hash| format!("sha256 {hash}…"))
                 };
                 if now.get(name) != then.get(name) {
-                    lines.push(format!("{name}: {} in the run, {} now", short(then), short(now)));
+                    lines.push(format!(
+                        "{name}: {} in the run, {} now",
+                        short(then),
+                        short(now)
+                    ));
                 }
             }
         }

@@ -154,7 +154,9 @@ impl Prepared {
             samples: _,
             baseline,
         } = &self.briefing;
-        let baseline = baseline.iter().map(|line| format!("a model that learned nothing: {line}"));
+        let baseline = baseline
+            .iter()
+            .map(|line| format!("a model that learned nothing: {line}"));
         let metric = metric(&self.recipe.checkpoint, self.objective.task()).ok();
         let is_chosen = self.recipe.checkpoint.keep_best && !self.valid.is_empty();
         Start {

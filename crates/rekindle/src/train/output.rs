@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use rekindle_checkpoint::Store;
-use rekindle_dashboard::{EventLog, MetricsCsv, Tee};
+use rekindle_dashboard::{EventLog, MetricsCsv, Report, RunRecord, Tee};
 use rekindle_data::TaskKind;
 use rekindle_train::recipe::Recipe;
 use rekindle_train::scores;
@@ -18,6 +18,8 @@ const RECIPE: &str = "recipe.toml";
 const LOG: &str = "events.jsonl";
 /// Losses and metrics by step.
 const TABLE: &str = "metrics.csv";
+/// The page with the curves.
+const REPORT: &str = "report.html";
 
 /// Where a run writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,6 +138,8 @@ impl RunFolder {
         let mut tee = Tee::default();
         tee.push(LOG, EventLog::new(log));
         tee.push(TABLE, MetricsCsv::new(table, scores::names(task)));
+        let record = RunRecord::read(&self.path, true).map_err(Error::Record)?;
+        tee.push(REPORT, Report::new(record, self.path.join(REPORT)));
         Ok(tee)
     }
 

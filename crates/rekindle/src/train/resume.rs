@@ -58,7 +58,9 @@ impl RunFolder {
             let found = pairs.iter().find(|(known, _)| known == key);
             found.map_or("unset".to_owned(), |(_, value)| value.clone())
         };
-        let pairs = keys.into_iter().map(|key| (key, value(&saved, key), value(&now, key)));
+        let pairs = keys
+            .into_iter()
+            .map(|key| (key, value(&saved, key), value(&now, key)));
         let differences: Vec<String> = pairs
             .filter(|(key, then, now)| then != now && !FREE.contains(&key.as_str()))
             .map(|(key, then, now)| format!("{key}: {then} in the run, {now} now"))
@@ -85,14 +87,21 @@ impl RunFolder {
         let text = fs::read(&path).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         // A line that a killed process left half-written is no event.
-        let lines = text.lines().map(|line| (line, serde_json::from_str(line).ok()));
+        let lines = text
+            .lines()
+            .map(|line| (line, serde_json::from_str(line).ok()));
         let mut lines: Vec<(&str, Option<Event>)> = lines.collect();
         let is_kept = |(_, event): &(&str, Option<Event>)| {
-            event.as_ref().and_then(step_of).is_some_and(|of_event| of_event <= step)
+            event
+                .as_ref()
+                .and_then(step_of)
+                .is_some_and(|of_event| of_event <= step)
         };
         let kept = lines.iter().rposition(is_kept).map_or(0, |last| last + 1);
         lines.truncate(if step == 0 { 0 } else { kept });
-        let text = lines.iter().fold(String::new(), |text, (line, _)| text + line + "\n");
+        let text = lines
+            .iter()
+            .fold(String::new(), |text, (line, _)| text + line + "\n");
         self.replace("events.jsonl", text.as_bytes())?;
         Ok(lines.into_iter().filter_map(|(_, event)| event).collect())
     }
@@ -121,7 +130,9 @@ fn flat(table: &Table) -> Vec<(String, String)> {
     for (section, value) in table {
         match value {
             Value::Table(values) => pairs.extend(
-                values.iter().map(|(key, value)| (format!("{section}.{key}"), value.to_string())),
+                values
+                    .iter()
+                    .map(|(key, value)| (format!("{section}.{key}"), value.to_string())),
             ),
             value => pairs.push((section.clone(), value.to_string())),
         }

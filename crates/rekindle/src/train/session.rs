@@ -45,7 +45,9 @@ impl Session {
         let mut found = None;
         if *is_resumed {
             if let Err(error) = store.sweep() {
-                warnings.push(format!("what an earlier save left cannot be removed: {error}"));
+                warnings.push(format!(
+                    "what an earlier save left cannot be removed: {error}"
+                ));
             }
             let (newest, damaged) = Found::newest(&store)?;
             warnings.extend(damaged);
