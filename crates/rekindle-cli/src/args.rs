@@ -220,6 +220,18 @@ pub(crate) struct Doctor {
     /// Compare every operation that training uses with stored numbers.
     #[arg(long)]
     pub(crate) selftest: bool,
+    /// Train a recipe twice, once killed at random moments and resumed, and compare: the results must be
+    /// identical. Give it a short recipe.
+    #[arg(long, value_name = "RECIPE", conflicts_with = "selftest")]
+    pub(crate) verify_resume: Option<PathBuf>,
+    /// How often `--verify-resume` kills.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 5,
+        requires = "verify_resume"
+    )]
+    pub(crate) kills: usize,
     /// Backend to test: auto, or one that is listed.
     #[arg(long, value_name = "NAME", default_value = "auto")]
     pub(crate) backend: String,

@@ -9,9 +9,13 @@ use rekindle::selftest::{self, Report};
 
 use crate::args::Doctor;
 use crate::failure::FAILED;
+use crate::verify;
 
 /// Lists backends and devices, or tests one.
 pub(crate) fn run(arguments: &Doctor) -> Result<ExitCode> {
+    if let Some(recipe) = &arguments.verify_resume {
+        return verify::run(recipe, arguments.kills);
+    }
     let mut out = io::stdout().lock();
     writeln!(out, "rekindle {}", env!("CARGO_PKG_VERSION"))?;
     if arguments.selftest {

@@ -16,6 +16,7 @@ mod progress;
 mod restart;
 mod runs;
 mod train;
+mod verify;
 mod watch;
 
 use std::process::ExitCode;

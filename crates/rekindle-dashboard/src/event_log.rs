@@ -6,13 +6,13 @@ use jiff::Timestamp;
 use rekindle_train::events::{Event, Events};
 use serde::Serialize;
 
-use crate::sink::{FirstError, Sink};
+use crate::backlog::Backlog;
+use crate::sink::Sink;
 
 /// Writes one object per event: its time, its name, its fields.
 #[derive(Debug)]
 pub struct EventLog<W> {
-    writer: W,
-    error: FirstError,
+    out: Backlog<W>,
 }
 
 #[derive(Serialize)]
@@ -23,33 +23,30 @@ struct Line<'a> {
 }
 
 impl<W: Write> EventLog<W> {
-    /// Writes to `writer`, which is flushed after each line.
+    /// Writes to `writer`, which is flushed after each line; lines that it does not take wait for the next.
     pub fn new(writer: W) -> Self {
         Self {
-            writer,
-            error: FirstError::default(),
+            out: Backlog::new(writer),
         }
     }
 }
 
 impl<W: Write> Events for EventLog<W> {
     fn emit(&mut self, event: Event) {
-        let writer = &mut self.writer;
-        self.error.guard(|| {
-            let mut line = serde_json::to_vec(&Line {
-                time: Timestamp::now(),
-                event: &event,
-            })?;
-            line.push(b'\n');
-            writer.write_all(&line)?;
-            writer.flush()
-        });
+        let line = Line {
+            time: Timestamp::now(),
+            event: &event,
+        };
+        let mut line = serde_json::to_vec(&line).expect("an event has a text");
+        line.push(b'\n');
+        // What it cannot write it keeps, and tells by `failure`.
+        let _ = self.out.write_all(&line);
     }
 }
 
 impl<W: Write> Sink for EventLog<W> {
     fn failure(&self) -> Option<&io::Error> {
-        self.error.get()
+        self.out.failure()
     }
 }
 

@@ -5,6 +5,7 @@
 //! A sink writes to what the caller gives it (the screen, to standard error) and never fails a run: its
 //! first error is kept, and told at the end.
 
+mod backlog;
 pub mod compare;
 mod event_log;
 mod format;

@@ -4,7 +4,8 @@ use std::io::{self, Write};
 
 use rekindle_train::events::{Evaluation, Event, Events, Step};
 
-use crate::sink::{FirstError, Sink};
+use crate::backlog::Backlog;
+use crate::sink::Sink;
 
 /// The columns that users of hosted fine-tuning know, then ours.
 const COLUMNS: [&str; 5] = [
@@ -21,11 +22,10 @@ const OWN_COLUMNS: [&str; 4] = ["learning_rate", "grad_norm", "tokens", "seconds
 /// A step's row is written when the next step begins, since an evaluation of it may follow.
 #[derive(Debug)]
 pub struct MetricsCsv<W: Write> {
-    writer: csv::Writer<W>,
+    writer: csv::Writer<Backlog<W>>,
     /// Names of the task's numbers, as the last columns.
     metrics: &'static [&'static str],
     pending: Option<Pending>,
-    error: FirstError,
 }
 
 /// A row that may still get the numbers of an evaluation.
@@ -51,10 +51,9 @@ impl<W: Write> MetricsCsv<W> {
     /// Writes the header, and later a row for each step; `metrics` are the task's numbers.
     pub fn new(writer: W, metrics: &'static [&'static str]) -> Self {
         let mut csv = Self {
-            writer: csv::Writer::from_writer(writer),
+            writer: csv::Writer::from_writer(Backlog::new(writer)),
             metrics,
             pending: None,
-            error: FirstError::default(),
         };
         let own = metrics.iter().map(|name| format!("valid_{name}"));
         let header: Vec<String> = COLUMNS
@@ -68,11 +67,9 @@ impl<W: Write> MetricsCsv<W> {
     }
 
     fn write(&mut self, row: &[String]) {
-        let writer = &mut self.writer;
-        self.error.guard(|| {
-            writer.write_record(row)?;
-            writer.flush()
-        });
+        // What it cannot write it keeps, and tells by `failure`.
+        let _ = self.writer.write_record(row);
+        let _ = self.writer.flush();
     }
 
     fn flush_pending(&mut self) {
@@ -148,6 +145,6 @@ impl<W: Write> Events for MetricsCsv<W> {
 
 impl<W: Write> Sink for MetricsCsv<W> {
     fn failure(&self) -> Option<&io::Error> {
-        self.error.get()
+        self.writer.get_ref().failure()
     }
 }

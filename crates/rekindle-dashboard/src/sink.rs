@@ -6,7 +6,7 @@ use rekindle_train::events::{Event, Events};
 
 /// Takes events and remembers whether it could write them.
 pub trait Sink: Events {
-    /// The first error; after it, events are dropped.
+    /// Why something could not be written, and may still be missing.
     fn failure(&self) -> Option<&io::Error>;
 }
 

@@ -1,9 +1,13 @@
 //! What people and spreadsheets get to read of a run.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
+use std::collections::BTreeMap;
+
 use insta::assert_snapshot;
 use rekindle_dashboard::{MetricsCsv, PlainLines, Sink};
-use rekindle_train::events::{Evaluation, Event, Events, Finish, Load, Start, Step};
+use rekindle_train::events::{
+    Checkpoint, End, Evaluation, Event, Events, Finish, Load, Resume, Skip, Split, Start, Step,
+};
 use serde_json::{Map, json};
 
 fn start(steps: usize) -> Event {
@@ -19,6 +23,9 @@ fn start(steps: usize) -> Event {
         trainable_parameters: 1_234_567,
         parameters: 22_713_986,
         state_bytes: 105_670_000,
+        metric: Some("accuracy".into()),
+        data: Vec::new(),
+        environment: BTreeMap::new(),
     })
 }
 
@@ -55,7 +62,7 @@ fn scores(step: usize, metrics: &[(&str, f64)]) -> Evaluation {
     Evaluation {
         step,
         epoch: step as f64 / 2.0,
-        train_loss: 0.75,
+        train_loss: Some(0.75),
         valid_loss: Some(0.5),
         metrics: metrics.collect(),
         details: Map::new(),
@@ -70,12 +77,14 @@ const METRICS: [(&str, f64); 2] = [("accuracy", 0.875), ("mcc", -0.125)];
 fn finish(steps: usize) -> Finish {
     Finish {
         steps,
-        is_interrupted: false,
+        end: End::Completed,
         best_step: 2,
         metric: Some("accuracy".into()),
         best: Some(0.875),
         seconds: 3725.0,
         first_step_seconds: 1.25,
+        step_seconds: 3700.0,
+        event_seconds: 0.5,
         tokens_per_second: 9876.0,
     }
 }
@@ -194,7 +203,7 @@ fn no_line_of_any_task_is_wider_than_a_hundred_columns() {
         let metrics: Vec<_> = names.iter().map(|name| (*name, -0.123_456)).collect();
         let mut scores = scores(2, &metrics);
         (scores.step, scores.epoch) = (123_456, 99.99);
-        (scores.train_loss, scores.valid_loss) = (1_234.567_8, Some(12_345.678_9));
+        (scores.train_loss, scores.valid_loss) = (Some(1_234.567_8), Some(12_345.678_9));
         (scores.seconds, scores.tokens_per_second, scores.is_best) = (99_999.9, 1_234_567.0, true);
         let mut slow = finish(123_456);
         slow.seconds = 1e6;
@@ -228,13 +237,71 @@ fn an_epoch_without_validation_has_no_numbers_of_it() {
 #[test]
 fn a_stopped_run_says_so() {
     let finish = Finish {
-        is_interrupted: true,
+        end: End::Interrupted,
         metric: None,
         best: None,
         seconds: 61.0,
         ..finish(3)
     };
-    assert_snapshot!(lines([Event::Finish(finish)], 1), @"stopped after 3 steps in 1:01 (first step 1.2 s)");
+    assert_snapshot!(lines([Event::Finish(finish)], 1), @"interrupted after 3 steps in 1:01 (first step 1.2 s)");
+}
+
+#[test]
+fn what_goes_wrong_is_told() {
+    let skip = Event::Skip(Skip {
+        step: 3,
+        epoch: 1.5,
+        what: "loss".into(),
+        value: "NaN".into(),
+        rows: vec![4, 7],
+        in_a_row: 1,
+    });
+    let split = Event::Split(Split {
+        step: 2,
+        batch_size: 8,
+        accumulate: 4,
+    });
+    let checkpoint = Event::Checkpoint(Checkpoint {
+        step: 3,
+        path: "checkpoints/step-000003".into(),
+        bytes: 2_500_000,
+        seconds: 0.25,
+        hash_seconds: 0.01,
+    });
+    let events = [Event::Resume(Resume { step: 2 }), split, skip, checkpoint];
+    assert_snapshot!(lines(events, 1), @"");
+}
+
+#[test]
+fn a_step_without_update_has_a_row_and_its_evaluation() {
+    let skip = Event::Skip(Skip {
+        step: 1,
+        epoch: 0.5,
+        what: "loss".into(),
+        value: "NaN".into(),
+        rows: vec![4],
+        in_a_row: 1,
+    });
+    let evaluation = Event::Evaluation(scores(1, &METRICS));
+    let events = [skip, evaluation, step(2), Event::Finish(finish(2))];
+    assert_snapshot!(table(events, &["accuracy"]), @"");
+}
+
+#[test]
+fn a_resumed_table_is_that_of_the_whole_run() {
+    let mut text = Vec::new();
+    let mut sink = MetricsCsv::new(&mut text, &["accuracy"]);
+    let events = run();
+    let (history, rest) = events.split_at(6);
+    sink.replay(history);
+    for event in rest {
+        sink.emit(event.clone());
+    }
+    drop(sink);
+    assert_eq!(
+        String::from_utf8(text).unwrap(),
+        table(run(), &["accuracy"])
+    );
 }
 
 #[test]

@@ -49,7 +49,7 @@ impl Checkpoints<'_> {
             weights,
             moments,
         } = snapshot;
-        // A checkpoint stands for the records up to it: they are on the disk before it is.
+        // They are on the disk before it is.
         self.folder.sync_records()?;
         let state = State {
             progress: progress.clone(),

@@ -30,6 +30,8 @@ pub(super) struct Fit<'a> {
     pub(super) session: &'a Session,
     pub(super) control: &'a dyn Control,
     pub(super) forward_rows: Option<usize>,
+    /// What is missing in the log of the run's events.
+    pub(super) unlogged: &'a dyn Fn() -> Option<String>,
 }
 
 impl Fit<'_> {
@@ -108,7 +110,11 @@ impl Fit<'_> {
         let hooks = Hooks {
             events,
             save: &mut save,
-            checkpoint: Some(&mut |snapshot| checkpoints.save(snapshot)),
+            // A checkpoint stands for the log up to it.
+            checkpoint: Some(&mut |snapshot| match (self.unlogged)() {
+                Some(missing) => Err(missing.into()),
+                None => checkpoints.save(snapshot),
+            }),
             control: self.control,
         };
         let of_rows = Run {

@@ -1,8 +1,10 @@
 //! A run on a backend: load, freeze, open the run folder, train.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use rekindle_bert::BertConfig;
+use rekindle_dashboard::Tee;
 use rekindle_data::{LabelSet, TaskKind};
 use rekindle_nn::{LoadReport, count, list};
 use rekindle_train::events::{Event, Events, Finish, Load, Start};
@@ -13,6 +15,7 @@ use rekindle_train::task::{RowTask, TagTask, TrainableBackend, TrainableModel, T
 
 use super::briefing::name_some;
 use super::fit::Fit;
+use super::output::LOG;
 use super::session::Session;
 use super::{Briefing, Prepared, receipt};
 use crate::backend::Job;
@@ -79,10 +82,10 @@ impl Training<'_> {
         let model = method::apply::<B, M>(model, &recipe.method);
         // The weights fit, so nothing that the user gave is at fault: now the folder may be made.
         let session = Session::open(self.run)?;
-        let mut records = session.records(self.run)?;
+        let records = RefCell::new(session.records(self.run)?);
         self.events.replay(&session.history);
         let mut events = |event: Event| {
-            records.emit(event.clone());
+            records.borrow_mut().emit(event.clone());
             self.events.emit(event);
         };
         if session.history.is_empty() {
@@ -101,20 +104,35 @@ impl Training<'_> {
             session: &session,
             control: self.control,
             forward_rows: self.forward_rows,
+            unlogged: &|| {
+                unwritten(&records.borrow())
+                    .find(|(file, _)| file == LOG)
+                    .map(|(_, why)| why)
+            },
         };
         let finish = fit.guarded(task, model, &mut events);
         if let Err(error) = &finish {
             let message = error.to_string();
             events.emit(Event::Failure { message });
         }
-        for (file, error) in records.failures() {
-            let message = format!("`{file}` is not complete: {error}");
+        for (_, message) in unwritten(&records.borrow()) {
             self.events.emit(Event::Warning { message });
         }
         let finish = finish?;
         receipt::write(self.run, &session.inputs, &finish)?;
         Ok(finish)
     }
+}
+
+/// The files of the run that are not complete, each with the reason.
+fn unwritten(records: &Tee<'static>) -> impl Iterator<Item = (String, String)> {
+    let failures = records.failures();
+    failures.map(|(file, error)| {
+        (
+            file.to_owned(),
+            format!("`{file}` is not complete: {error}"),
+        )
+    })
 }
 
 /// Says that the base answers with other labels than the data's.

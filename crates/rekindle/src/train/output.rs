@@ -15,7 +15,7 @@ use crate::error::Error;
 /// The resolved recipe.
 const RECIPE: &str = "recipe.toml";
 /// The events, one a line.
-const LOG: &str = "events.jsonl";
+pub(super) const LOG: &str = "events.jsonl";
 /// Losses and metrics by step.
 const TABLE: &str = "metrics.csv";
 /// The page with the curves.
