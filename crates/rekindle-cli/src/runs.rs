@@ -15,6 +15,7 @@ use rekindle::dashboard::{PlainLines, RunRecord, compare, runs};
 use rekindle::events::{Event, Events};
 
 use crate::args::{Runs, RunsCommand, Serve};
+use crate::progress::note;
 
 /// Lists, tells or compares runs.
 pub(crate) fn run(arguments: &Runs) -> Result<ExitCode> {
@@ -22,6 +23,10 @@ pub(crate) fn run(arguments: &Runs) -> Result<ExitCode> {
     match &arguments.command {
         None => {
             let found = runs::list(&arguments.folder, RunLock::is_held).map_err(Error::from)?;
+            if found.is_empty() {
+                note(format_args!("no runs in `{}`", arguments.folder.display()));
+                return Ok(ExitCode::SUCCESS);
+            }
             write!(out, "{}", runs::table(&found))?;
         }
         Some(RunsCommand::Show { run }) => show(run, &mut out)?,

@@ -59,7 +59,9 @@ pub(crate) fn run(arguments: &Train) -> Result<ExitCode> {
 /// The recipe file, if any, with the flags written over it.
 fn table(arguments: &Train) -> Result<Table, recipe::RecipeError> {
     let mut table = match &arguments.recipe {
-        Some(folder) if folder.is_dir() => Recipe::table(&folder.join("recipe.toml"))?,
+        Some(folder) if folder.join("recipe.toml").exists() => {
+            Recipe::table(&folder.join("recipe.toml"))?
+        }
         Some(path) => Recipe::table(path)?,
         None => Table::new(),
     };

@@ -269,7 +269,12 @@ fn what_goes_wrong_is_told() {
         hash_seconds: 0.01,
     });
     let events = [Event::Resume(Resume { step: 2 }), split, skip, checkpoint];
-    assert_snapshot!(lines(events, 1), @"");
+    assert_snapshot!(lines(events, 1), @r"
+    going on after step 2
+    warning: the device ran out of memory: from here on 8 rows a forward pass, 4 passes a step
+    warning: step 3 left out, the loss is NaN: rows 4, 7
+    checkpoint checkpoints/step-000003 (2.5 MB in 0.2 s)
+    ");
 }
 
 #[test]
@@ -284,7 +289,11 @@ fn a_step_without_update_has_a_row_and_its_evaluation() {
     });
     let evaluation = Event::Evaluation(scores(1, &METRICS));
     let events = [skip, evaluation, step(2), Event::Finish(finish(2))];
-    assert_snapshot!(table(events, &["accuracy"]), @"");
+    assert_snapshot!(table(events, &["accuracy"]), @r"
+    step,train_loss,train_accuracy,valid_loss,valid_mean_token_accuracy,learning_rate,grad_norm,tokens,seconds,valid_accuracy
+    1,,,0.5,0.875,,,,,0.875
+    2,0.5,0.5,,,0.000025,2.5,400,60,
+    ");
 }
 
 #[test]

@@ -42,8 +42,11 @@ evaluate_every = 13
 log_every = 4
 
 [checkpoint]
+save_every = 50
+keep_last = 3
 keep_best = false
 metric = "loss"
+patience = 4
 
 [run]
 output = "there"
@@ -223,6 +226,10 @@ fn values_of_another_type_name_their_key() {
         (
             "[checkpoint]\nkeep_best = 1",
             "recipe key `checkpoint.keep_best` must be true or false: 1\nthe default is `true`",
+        ),
+        (
+            "[checkpoint]\nkeep_last = 0",
+            "recipe key `checkpoint.keep_last` must be at least 1: 0\nthe default is `2`",
         ),
         (
             "[data]\ntrain = \"a\"",

@@ -8,5 +8,7 @@ mod place;
 mod records;
 mod refusals;
 mod refused_settings;
+mod resume;
+mod runs;
 mod stops;
 mod trains;

@@ -1,7 +1,9 @@
 //! A folder to run the program in, with tiny models and data.
 
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
 
 use assert_cmd::Command;
 use serde_json::{Value, json};
@@ -17,7 +19,7 @@ const FIXTURES: &str = concat!(
 const TOKENIZER: &str = include_str!("tokenizer.json");
 
 /// The built program.
-pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_rekindle");
+const PROGRAM: &str = env!("CARGO_BIN_EXE_rekindle");
 
 /// An empty folder in which the program runs; it goes away at the end.
 pub(crate) struct Place {
@@ -185,6 +187,26 @@ fn objects(lines: &str) -> Vec<Value> {
         serde_json::from_str(line).unwrap_or_else(|error| panic!("`{line}` is no object: {error}"))
     };
     lines.lines().map(object).collect()
+}
+
+/// Starts the program with pipes to it.
+pub(crate) fn spawn(place: &Place, arguments: &[&str]) -> Child {
+    let mut command = std::process::Command::new(PROGRAM);
+    command
+        .args(arguments)
+        .current_dir(place.path(""))
+        .env("HF_HUB_OFFLINE", "1")
+        .env("HF_HOME", place.path("hf"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command.spawn().unwrap()
+}
+
+pub(crate) fn text(mut pipe: impl Read) -> String {
+    let mut text = String::new();
+    pipe.read_to_string(&mut text).unwrap();
+    text
 }
 
 /// Names of an object's fields, in their order.

@@ -21,16 +21,23 @@ fn a_run_leaves_a_folder_with_all_its_files() {
     let called = place.train(&[&TRAIN[..], &["--epochs", "2"]].concat());
     assert_eq!(
         called.out,
-        "model saved in run/model\ntry it: rekindle predict --model run --text \"...\"\n"
+        "model saved in run/model\nreport: run/report.html\ntry it: rekindle predict --model run --text \"...\"\n"
     );
-    let files = ["events.jsonl", "metrics.csv", "receipt.json", "recipe.toml"];
+    let files = [
+        "events.jsonl",
+        "metrics.csv",
+        "receipt.json",
+        "recipe.toml",
+        "report.html",
+        "run.lock",
+    ];
     let model = ["config.json", "model.safetensors", "tokenizer.json"];
     for (folder, files) in [("run", &files[..]), ("run/model", &model)] {
         for file in files {
             assert!(place.path(folder).join(file).is_file(), "{folder}/{file}");
         }
     }
-    assert_eq!(fs::read_dir(place.path("run")).unwrap().count(), 5);
+    assert_eq!(fs::read_dir(place.path("run")).unwrap().count(), 8);
     assert_eq!(fs::read_dir(place.path("run/model")).unwrap().count(), 3);
     assert_eq!(
         place.read("run/model/tokenizer.json"),
@@ -95,7 +102,7 @@ fn events_hold_a_line_for_each_thing_that_happens() {
         .iter()
         .map(|event| event["event"].as_str().unwrap())
         .collect();
-    let epoch = ["step", "step", "step", "evaluation", "epoch"];
+    let epoch = ["step", "step", "step", "evaluation", "epoch", "checkpoint"];
     let expected = [&["start", "load"][..], &epoch, &epoch, &["finish"]].concat();
     assert_eq!(names, expected);
     let steps: Vec<_> = events
@@ -115,11 +122,11 @@ fn events_hold_a_line_for_each_thing_that_happens() {
 }
 
 /// What an event tells, beside its time and name.
-const FIELDS: [(&str, &str); 6] = [
+const FIELDS: [(&str, &str); 7] = [
     (
         "start",
         "run task model backend steps epochs train_rows valid_rows trainable_parameters parameters \
-         state_bytes",
+         state_bytes metric data environment",
     ),
     ("load", "loaded fresh replaced unused"),
     (
@@ -137,8 +144,10 @@ const FIELDS: [(&str, &str); 6] = [
     ),
     (
         "finish",
-        "steps is_interrupted best_step metric best seconds first_step_seconds tokens_per_second",
+        "steps end best_step metric best seconds first_step_seconds step_seconds event_seconds \
+         tokens_per_second",
     ),
+    ("checkpoint", "step path bytes seconds hash_seconds"),
 ];
 
 #[test]

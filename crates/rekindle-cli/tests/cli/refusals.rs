@@ -217,7 +217,7 @@ fn an_output_that_holds_a_run() {
     let arguments = ["train", "--backend", "flex", "--output", "first"];
     assert_snapshot!(place.refusal(&[&arguments[..], &TRAIN].concat()), @r"
     error: output folder `first` already holds a run
-    hint: choose another `--output`, or remove the folder
+    hint: `rekindle train first --resume` goes on with it; else choose another `--output`
     ");
     assert_eq!(place.read("first/events.jsonl"), before);
 }

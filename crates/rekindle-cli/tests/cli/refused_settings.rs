@@ -148,7 +148,7 @@ fn two_learning_rates() {
     assert_snapshot!(refusal(&flags), @r"
     error: the argument '--learning-rate <X>' cannot be used with '--learning-rate-multiplier <X>'
 
-    Usage: rekindle train --backend <NAME> --output <DIR> --model <ID|DIR> --data <FILE> --learning-rate <X> [RECIPE]
+    Usage: rekindle train --backend <NAME> --output <DIR> --model <ID|DIR> --data <FILE> --learning-rate <X> [RECIPE|RUN]
 
     For more information, try '--help'.
     ");

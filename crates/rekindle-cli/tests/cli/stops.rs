@@ -1,31 +1,11 @@
 //! Ends that nobody planned: Ctrl-C, and a reader that goes away.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Child, Command, Stdio};
+use std::io::{BufRead, BufReader, Write};
+use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::place::{PROGRAM, Place};
-
-/// Starts the program with pipes to it.
-fn spawn(place: &Place, arguments: &[&str]) -> Child {
-    let mut command = Command::new(PROGRAM);
-    command
-        .args(arguments)
-        .current_dir(place.path(""))
-        .env("HF_HUB_OFFLINE", "1")
-        .env("HF_HOME", place.path("hf"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    command.spawn().unwrap()
-}
-
-fn text(mut pipe: impl Read) -> String {
-    let mut text = String::new();
-    pipe.read_to_string(&mut text).unwrap();
-    text
-}
+use crate::place::{Place, spawn, text};
 
 /// More steps than any test waits for.
 const LONG: [&str; 12] = [
@@ -65,7 +45,7 @@ fn an_interrupted_run_keeps_its_best_weights() {
     let told = text(child.stderr.take().unwrap());
     assert!(told.contains("stopping after this step"), "{told}");
     assert_eq!(last["event"], "finish");
-    assert_eq!(last["is_interrupted"], true);
+    assert_eq!(last["end"], "interrupted");
     let logged = place.event("run", "finish");
     assert_eq!(logged["steps"], last["steps"]);
     assert_eq!(
@@ -73,7 +53,7 @@ fn an_interrupted_run_keeps_its_best_weights() {
         last["steps"].as_u64().unwrap()
     );
     let receipt: Value = serde_json::from_str(&place.read("run/receipt.json")).unwrap();
-    assert_eq!(receipt["finish"]["is_interrupted"], json!(true));
+    assert_eq!(receipt["finish"]["end"], json!("interrupted"));
     let arguments = [
         "predict",
         "--model",

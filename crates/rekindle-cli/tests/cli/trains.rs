@@ -226,7 +226,7 @@ fn the_bundled_reviews_are_the_data_when_none_is_given() {
 }
 
 #[test]
-fn a_run_that_diverges_fails_at_the_step_that_shows_it() {
+fn a_run_that_diverges_ends_and_keeps_nothing_of_it() {
     let place = Place::with_reviews();
     let wild = ["--learning-rate", "1e38", "--set", "train.warmup=0"];
     let always = ["train", "--backend", "flex", "--output", "run"];
@@ -238,7 +238,13 @@ fn a_run_that_diverges_fails_at_the_step_that_shows_it() {
         .lines()
         .find(|line| line.starts_with("error: "))
         .unwrap();
-    assert!(error.contains(" is not finite at step 2: "), "{error}");
+    let expected = "error: the loss was not finite in 5 steps in a row, last NaN in step 6 (rows ";
+    assert!(error.starts_with(expected), "{error}");
+    let skips = place.objects("run/events.jsonl").into_iter();
+    let skips = skips.filter(|event| event["event"] == "skip").count();
+    assert_eq!(skips, 5);
+    let unsaved = "no checkpoint of step 3, the next one is tried in its turn: ";
+    assert!(called.err.contains(unsaved), "{}", called.err);
     let hint = called.err.lines().last().unwrap();
     assert!(hint.starts_with("hint: lower `--learning-rate`"), "{hint}");
     assert_eq!(place.losses("run").len(), 1);

@@ -73,6 +73,8 @@ impl Judge {
     }
 
     /// What is the best after an evaluation; the evaluation itself if its step is the one given.
+    ///
+    /// Weights whose loss is not finite are no use, whatever else is said of them.
     pub(super) fn after(&self, best: &Best, step: usize, loss: f64, scores: &Scores) -> Best {
         let value = if self.metric == LOSS {
             Some(loss)
@@ -80,7 +82,8 @@ impl Judge {
             scores.get(&self.metric)
         };
         let value = value.filter(|value| !value.is_nan());
-        if best.step.is_none() || self.is_better(value, best.value) {
+        let is_first = best.step.is_none();
+        if loss.is_finite() && (is_first || self.is_better(value, best.value)) {
             return Best {
                 step: Some(step),
                 value,
