@@ -67,6 +67,9 @@ const SLOTS: Case = Case {
     training: &["--max-steps", "20", "--seed", "0"],
 };
 
+/// How often a run is killed.
+const KILLS: usize = 20;
+
 struct Slow<'a> {
     root: &'a Path,
     options: &'a Options,
@@ -91,6 +94,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> anyhow::Result<()> {
     proofs.extend(slow.exchange(&INTENTS)?);
     slow.train(&SLOTS)?;
     proofs.extend(slow.exchange(&SLOTS)?);
+    proofs.extend(slow.resume()?);
     println!("{}", proof::table(&proofs));
     match proofs.iter().filter(|proof| !proof.holds()).count() {
         0 => Ok(()),
@@ -146,6 +150,42 @@ impl Slow<'_> {
         program::flags(&mut command, [("--model", &run), ("--data", &valid)]);
         let report = program::finish(command.arg("--json"))?.stdout;
         program::number(&serde_json::from_str(&report)?, "/metrics/accuracy")
+    }
+
+    /// Kills a run twenty times, six of them or more while a checkpoint is written.
+    fn resume(&self) -> anyhow::Result<[Proof; 2]> {
+        eprintln!("==> killing a run {KILLS} times");
+        let recipe = self.path("resume.toml");
+        let rows = self.path(&format!("{}.train.jsonl", INTENTS.name));
+        let text = format!(
+            "[model]\nbase = {:?}\n[data]\ntrain = [{:?}]\n[train]\nmax_steps = 90\naccumulate = 2\n\
+             batch_size = 8\nevaluate_every = 25\n[checkpoint]\nsave_every = 3\n[run]\nbackend = {:?}\n",
+            self.options.model, rows, self.options.backend
+        );
+        fs::write(&recipe, text)?;
+        let mut command = Command::new(&self.rekindle);
+        command.arg("doctor").arg("--verify-resume").arg(&recipe);
+        command.args(["--kills", &KILLS.to_string()]);
+        let told = program::finish(&mut command)?.stdout;
+        eprint!("{told}");
+        let is_identical = told.contains("steps and the final weights are identical");
+        let within = told
+            .split(" while one was written")
+            .next()
+            .unwrap_or_default();
+        let within = within.rsplit(' ').next().unwrap_or_default().parse()?;
+        Ok([
+            Proof::at_least(
+                format!("killed {KILLS} times and resumed, all is identical (1: yes)"),
+                1.0,
+                f64::from(u8::from(is_identical)),
+            ),
+            Proof::at_least(
+                "kills while a checkpoint was written".to_owned(),
+                5.0,
+                within,
+            ),
+        ])
     }
 
     /// Our model in transformers, and back.

@@ -26,6 +26,8 @@ pub(super) struct Epoch {
     pub(super) accuracy: f64,
     /// Highest resident memory of the process.
     pub(super) peak_bytes: Option<f64>,
+    /// What events, their files and the hashes of checkpoints take, as a part of the time of the steps.
+    pub(super) record_share: Option<f64>,
 }
 
 pub(super) fn measure(bench: &Bench, model: &Path, data: &Path) -> anyhow::Result<Runs<Epoch>> {
@@ -79,7 +81,21 @@ fn ours(bench: &Bench, case: &Case) -> anyhow::Result<Epoch> {
         process_seconds: seconds,
         accuracy: number(evaluation, "/metrics/accuracy")?,
         peak_bytes,
+        record_share: Some(record_share(run.path())?),
     })
+}
+
+fn record_share(run: &Path) -> anyhow::Result<f64> {
+    let finish = events(run, "finish")?
+        .pop()
+        .context("the run did not finish")?;
+    let hashes = events(run, "checkpoint")?;
+    let hashes = hashes
+        .iter()
+        .map(|checkpoint| number(checkpoint, "/hash_seconds"));
+    let hashes: f64 = hashes.sum::<anyhow::Result<_>>()?;
+    let events = number(&finish, "/event_seconds")?;
+    Ok((events + hashes) / number(&finish, "/step_seconds")?)
 }
 
 fn peer(bench: &Bench, case: &Case) -> anyhow::Result<Epoch> {
@@ -109,5 +125,6 @@ fn peer(bench: &Bench, case: &Case) -> anyhow::Result<Epoch> {
         process_seconds: seconds,
         accuracy: number(&result, "/metrics/accuracy")?,
         peak_bytes,
+        record_share: None,
     })
 }

@@ -80,6 +80,12 @@ fn epoch_rows(runs: &Runs<Epoch>) -> Vec<Row> {
         row("epoch, accuracy after it", Unit::Share, runs, |run| {
             Some(run.accuracy)
         }),
+        row(
+            "epoch, events and hashes by steps",
+            Unit::Share,
+            runs,
+            |run| run.record_share,
+        ),
     ]
 }
 
