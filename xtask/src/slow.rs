@@ -158,9 +158,11 @@ impl Slow<'_> {
         let recipe = self.path("resume.toml");
         let rows = self.path(&format!("{}.train.jsonl", INTENTS.name));
         let text = format!(
-            "[model]\nbase = {:?}\n[data]\ntrain = [{:?}]\n[train]\nmax_steps = 90\naccumulate = 2\n\
-             batch_size = 8\nevaluate_every = 25\n[checkpoint]\nsave_every = 3\n[run]\nbackend = {:?}\n",
-            self.options.model, rows, self.options.backend
+            "[model]\nbase = '{}'\n[data]\ntrain = ['{}']\n[train]\nmax_steps = 90\naccumulate = 2\n\
+             batch_size = 8\nevaluate_every = 25\n[checkpoint]\nsave_every = 3\n[run]\nbackend = '{}'\n",
+            self.options.model.display(),
+            rows.display(),
+            self.options.backend
         );
         fs::write(&recipe, text)?;
         let mut command = Command::new(&self.rekindle);

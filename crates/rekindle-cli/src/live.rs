@@ -17,7 +17,7 @@ pub(crate) enum Live {
     Lines(Box<dyn Sink>),
     /// The full-screen dashboard, with what it leaves for the terminal's history.
     Screen {
-        terminal: Terminal,
+        terminal: Box<Terminal>,
         kept: Vec<Event>,
         log_every: usize,
     },
@@ -32,7 +32,7 @@ impl Live {
             Dashboard::Auto if !is_screen => Self::Lines(lines()),
             Dashboard::Auto | Dashboard::Tui => match terminal(watch) {
                 Ok(terminal) => Self::Screen {
-                    terminal,
+                    terminal: Box::new(terminal),
                     kept: Vec::new(),
                     log_every,
                 },

@@ -38,12 +38,12 @@ struct Pending {
 }
 
 impl Pending {
-    fn new(number: usize, step: Option<Step>) -> Option<Self> {
-        Some(Self {
+    fn new(number: usize, step: Option<Step>) -> Self {
+        Self {
             number,
             step,
             evaluation: None,
-        })
+        }
     }
 }
 
@@ -120,11 +120,11 @@ impl<W: Write> Events for MetricsCsv<W> {
         match event {
             Event::Step(step) => {
                 self.flush_pending();
-                self.pending = Pending::new(step.step, Some(step));
+                self.pending = Some(Pending::new(step.step, Some(step)));
             }
             Event::Skip(skip) => {
                 self.flush_pending();
-                self.pending = Pending::new(skip.step, None);
+                self.pending = Some(Pending::new(skip.step, None));
             }
             Event::Evaluation(evaluation) => {
                 if let Some(pending) = &mut self.pending {

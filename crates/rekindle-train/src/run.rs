@@ -344,13 +344,13 @@ where
         self.settle()?;
         let metric = self.judge.metric().map(str::to_owned);
         let best = &self.progress.best;
-        let (best_step, value) = match best.step.filter(|_| metric.is_some()) {
-            Some(step) => (step, best.value),
-            None => {
-                let model = self.model().valid();
-                (self.hooks.save)(&model).map_err(TrainError::Save)?;
-                (self.progress.step, None)
-            }
+        let chosen = best.step.filter(|_| metric.is_some());
+        let (best_step, value) = if let Some(step) = chosen {
+            (step, best.value)
+        } else {
+            let model = self.model().valid();
+            (self.hooks.save)(&model).map_err(TrainError::Save)?;
+            (self.progress.step, None)
         };
         let clock = &self.progress.clock;
         let finish = Finish {

@@ -1,6 +1,5 @@
 //! A real file system that is full, and one that has become read-only.
 
-use std::env;
 use std::path::Path;
 use std::process::Command;
 

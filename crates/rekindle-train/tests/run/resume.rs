@@ -86,7 +86,7 @@ fn updates_that_were_left_out_stay_left_out() {
 fn hopeless() -> Lab {
     let mut lab = lab(24);
     lab.valid = rows(6, |token| 1 - token as usize % 2);
-    lab.recipe.checkpoint.metric = "loss".to_owned();
+    "loss".clone_into(&mut lab.recipe.checkpoint.metric);
     lab.recipe.checkpoint.patience = 4;
     lab.recipe.train.evaluate_every = Every::Steps(1);
     lab.recipe.train.schedule = ScheduleKind::Constant;
