@@ -105,6 +105,18 @@ impl Store {
         })
     }
 
+    /// The steps of the checkpoints, the newest first; whether each is whole is not looked at.
+    pub fn steps(&self) -> Result<Vec<usize>, ListError> {
+        let folders = self.list()?.into_iter();
+        let finals = folders.filter(|&(_, place)| place == Place::Final);
+        Ok(finals.map(|(step, _)| step).collect())
+    }
+
+    /// The folder of a checkpoint, which may not be there.
+    pub fn path(&self, step: usize) -> PathBuf {
+        self.at(step, Place::Final)
+    }
+
     /// The checkpoint of a step, if its manifest, sizes and hashes are right.
     pub fn open(&self, step: usize) -> Result<Checkpoint, Damage> {
         verify(&self.at(step, Place::Final), step)

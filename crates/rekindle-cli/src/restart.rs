@@ -1,18 +1,22 @@
 //! Training again in a fresh process after a device failed: nothing that this one holds can be trusted.
 
 use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result};
 use rekindle::Error;
+use rekindle::train::Control as _;
 
 use crate::args::Train;
 use crate::progress::note;
+use crate::watch::Watch;
 
 /// Goes on from the last checkpoint in a fresh process, if that may help; else the error stays.
 ///
 /// A lack of memory halves the rows of a forward pass, down to one. Any other failure is tried again once.
-pub(crate) fn after(error: Error, arguments: &Train) -> Result<ExitCode> {
+pub(crate) fn after(error: Error, arguments: &Train, watch: &Watch) -> Result<ExitCode> {
     let Error::Device {
         message,
         folder,
@@ -22,7 +26,10 @@ pub(crate) fn after(error: Error, arguments: &Train) -> Result<ExitCode> {
     else {
         return Err(error.into());
     };
-    let mut command = Command::new(std::env::current_exe().context("cannot find this program")?);
+    if watch.is_stopped() {
+        return Err(error.into());
+    }
+    let mut command = Command::new(program()?);
     command.arg("train").arg(folder).arg("--resume");
     command.args(["--dashboard", arguments.dashboard.name()]);
     if *is_out_of_memory && *forward_rows > 1 {
@@ -45,20 +52,36 @@ pub(crate) fn after(error: Error, arguments: &Train) -> Result<ExitCode> {
             command.args(["--forward-rows".into(), OsString::from(rows.to_string())]);
         }
     }
-    replace_process(command)
+    note(format_args!(
+        "cannot start training again: {}",
+        replace_process(command)
+    ));
+    Err(error.into())
 }
 
-/// Becomes the command, so that the device is free for it.
+/// This program, even if its file was replaced in the meantime.
+fn program() -> Result<PathBuf> {
+    let link = Path::new("/proc/self/exe");
+    if cfg!(target_os = "linux") && link.exists() {
+        return Ok(link.to_owned());
+    }
+    std::env::current_exe().context("cannot find this program")
+}
+
+/// Becomes the command, so that the device is free for it; comes back only with the reason why not.
 #[cfg(unix)]
-fn replace_process(mut command: Command) -> Result<ExitCode> {
+fn replace_process(mut command: Command) -> io::Error {
     use std::os::unix::process::CommandExt as _;
-    Err(command.exec()).context("cannot start training again")
+    command.exec()
 }
 
-/// Waits for the command, and ends as it does.
+/// Waits for the command, and ends as it does; comes back only with the reason why not.
 #[cfg(not(unix))]
-fn replace_process(mut command: Command) -> Result<ExitCode> {
-    let status = command.status().context("cannot start training again")?;
-    let code = status.code().and_then(|code| u8::try_from(code).ok());
-    Ok(ExitCode::from(code.unwrap_or(crate::failure::FAILED)))
+fn replace_process(mut command: Command) -> io::Error {
+    match command.status() {
+        Ok(status) => {
+            std::process::exit(status.code().unwrap_or(i32::from(crate::failure::FAILED)))
+        }
+        Err(error) => error,
+    }
 }

@@ -12,7 +12,7 @@ use rekindle::{Error, recipe};
 use toml::Table;
 
 use crate::args::{Dashboard, Train};
-use crate::failure::INTERRUPTED;
+use crate::failure::{FAILED, INTERRUPTED};
 use crate::live::Live;
 use crate::progress::{DownloadBar, note};
 use crate::restart;
@@ -26,7 +26,7 @@ pub(crate) fn run(arguments: &Train) -> Result<ExitCode> {
     let named = arguments.recipe.as_deref();
     let resumed = arguments
         .resume
-        .then(|| RunFolder::find(named, &recipe))
+        .then(|| RunFolder::find(named, arguments.output.as_deref(), &recipe))
         .transpose()?;
     let hub = HubOptions::from_env();
     let prepared = prepare(recipe, resumed, &hub, &mut DownloadBar::default())?;
@@ -52,7 +52,7 @@ pub(crate) fn run(arguments: &Train) -> Result<ExitCode> {
     live.close();
     match outcome {
         Ok(outcome) => Ok(summarize(&outcome, arguments.dashboard)),
-        Err(error) => restart::after(error, arguments),
+        Err(error) => restart::after(error, arguments, &watch),
     }
 }
 
@@ -152,7 +152,15 @@ fn tell(briefing: &Briefing) {
 fn summarize(outcome: &Outcome, dashboard: Dashboard) -> ExitCode {
     let folder = outcome.folder.path.display();
     let is_interrupted = outcome.finish.end == End::Interrupted;
+    let is_saved = outcome.finish.checkpoint == Some(outcome.finish.steps);
     if is_interrupted {
+        if !is_saved {
+            let newest = outcome.finish.checkpoint.unwrap_or(0);
+            note(format_args!(
+                "error: step {} could not be saved: the run goes on after step {newest}",
+                outcome.finish.steps
+            ));
+        }
         note(format_args!("go on: rekindle train {folder} --resume"));
     }
     // Where events go to standard output, nothing else does.
@@ -170,9 +178,9 @@ fn summarize(outcome: &Outcome, dashboard: Dashboard) -> ExitCode {
         out,
         "try it: rekindle predict --model {folder} --text \"...\""
     );
-    if is_interrupted {
-        ExitCode::from(INTERRUPTED)
-    } else {
-        ExitCode::SUCCESS
+    match (is_interrupted, is_saved) {
+        (false, _) => ExitCode::SUCCESS,
+        (true, true) => ExitCode::from(INTERRUPTED),
+        (true, false) => ExitCode::from(FAILED),
     }
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use anyhow::{Context as _, Result, bail};
+use rekindle::dashboard::Terminal;
 use rekindle::train::Control;
 
 use crate::failure::INTERRUPTED;
@@ -47,6 +48,7 @@ impl Watch {
         let is_stopped = Arc::clone(&watch.is_stopped);
         ctrlc::set_handler(move || {
             if is_stopped.swap(true, Ordering::Relaxed) {
+                Terminal::give_back();
                 std::process::exit(i32::from(INTERRUPTED));
             }
             note("stopping after this step; press Ctrl-C again to stop at once");

@@ -243,6 +243,15 @@ impl<W: Write> Events for PlainLines<W> {
             Event::Finish(finish) => self.finish(&finish),
         }
     }
+
+    fn replay(&mut self, history: &[Event]) {
+        // What is not told again is needed all the same.
+        for event in history {
+            if let Event::Start(start) = event {
+                self.steps = start.steps;
+            }
+        }
+    }
 }
 
 impl<W: Write> Sink for PlainLines<W> {

@@ -107,6 +107,11 @@ impl Terminal {
         })
     }
 
+    /// Gives the terminal back from whatever dashboard is open: for a process that is about to exit.
+    pub fn give_back() {
+        screen::close();
+    }
+
     /// Gives the terminal back as it was. Dropping does the same.
     pub fn close(&mut self) {
         self.shared.is_closing.store(true, Ordering::Relaxed);

@@ -81,6 +81,7 @@ fn finish(steps: usize) -> Finish {
         best_step: 2,
         metric: Some("accuracy".into()),
         best: Some(0.875),
+        checkpoint: Some(4),
         seconds: 3725.0,
         first_step_seconds: 1.25,
         step_seconds: 3700.0,

@@ -152,6 +152,34 @@ fn put_in_place(staged: TempDir, target: &Path) -> Result<(), SaveError> {
     Ok(())
 }
 
+/// Removes what a killed process left of a model folder; an older model that had to make way comes back
+/// if no new one has taken its place.
+pub fn sweep_model(folder: &Path) -> Result<(), SaveError> {
+    let target = std::path::absolute(folder).map_err(|source| failed(folder, source))?;
+    let (Some(parent), Some(name)) = (target.parent(), target.file_name()) else {
+        return Ok(());
+    };
+    let leftovers = |purpose: &str| -> Vec<PathBuf> {
+        let prefix = format!(".{}.{purpose}-", name.display());
+        let entries = fs::read_dir(parent).into_iter().flatten().flatten();
+        entries
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix))
+            .map(|entry| entry.path())
+            .collect()
+    };
+    for replaced in leftovers("replaced") {
+        let older = replaced.join("model");
+        if !target.exists() && older.exists() {
+            fs::rename(older, &target).map_err(|source| failed(&target, source))?;
+        }
+        fs::remove_dir_all(&replaced).map_err(|source| failed(&replaced, source))?;
+    }
+    for partial in leftovers("partial") {
+        fs::remove_dir_all(&partial).map_err(|source| failed(&partial, source))?;
+    }
+    Ok(())
+}
+
 fn write_weights(path: &Path, tensors: Vec<NamedTensor<'_>>) -> Result<(), SaveError> {
     let file = File::create(path).map_err(|source| failed(path, source))?;
     let mut writer = BufWriter::with_capacity(1 << 20, file);

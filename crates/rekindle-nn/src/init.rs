@@ -71,7 +71,7 @@ pub(crate) fn fresh_values(
     })
 }
 
-/// Puts data in a parameter's place, as trainable as it was, without reading its lazy value.
+/// Puts data in a parameter's place as one that is trained, without reading its lazy value.
 pub(crate) fn replace<B: Backend, const D: usize>(
     parameter: Param<Tensor<B, D>>,
     data: TensorData,

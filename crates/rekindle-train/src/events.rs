@@ -236,6 +236,9 @@ pub struct Finish {
     /// Its value.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub best: Option<f64>,
+    /// Step of the newest checkpoint; absent where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<usize>,
     /// Seconds from the first step to the end, over all parts of an interrupted run.
     pub seconds: f64,
     /// Seconds of the first step, which compiles kernels on a GPU.

@@ -151,6 +151,8 @@ struct State<'a, 'h, B: TrainableBackend, M: TrainableModel<B>, T> {
     begun: Instant,
     /// Whether this process took no step yet.
     is_cold: bool,
+    /// Step of the newest checkpoint.
+    saved: Option<usize>,
 }
 
 impl<'a, 'h, B, M, T> State<'a, 'h, B, M, T>
@@ -195,6 +197,7 @@ where
         runner.batch_size = progress
             .forward_rows
             .map_or(batch_size, |rows| rows.min(batch_size));
+        let step = progress.step;
         let mut state = Self {
             recipe,
             forward_rows: runner.batch_size,
@@ -212,9 +215,9 @@ where
             evaluation: None,
             begun: Instant::now(),
             is_cold: true,
+            saved: is_resumed.then_some(step),
         };
         if is_resumed {
-            let step = state.progress.step;
             state.emit(Event::Resume(Resume { step }));
         }
         if is_split {
@@ -311,7 +314,10 @@ where
             moments: self.optimizer.export(),
         };
         let event = match save(snapshot) {
-            Ok(checkpoint) => Event::Checkpoint(checkpoint),
+            Ok(checkpoint) => {
+                self.saved = Some(progress.step);
+                Event::Checkpoint(checkpoint)
+            }
             Err(error) => Event::Warning {
                 message: format!(
                     "no checkpoint of step {}, the next one is tried in its turn: {}",
@@ -330,6 +336,11 @@ where
             let message = format!("{error:?}");
             return Err(TrainError::Device { message });
         }
+        self.check_device()
+    }
+
+    /// An error if a driver has told of one.
+    fn check_device(&self) -> Result<(), TrainError> {
         match self.hooks.control.device_failure() {
             Some(message) => Err(TrainError::Device { message }),
             None => Ok(()),
@@ -340,16 +351,28 @@ where
         self.progress.clock.before + self.begun.elapsed().as_secs_f64()
     }
 
+    /// Keeps the last weights; those of a run that will go on may be missing.
+    fn keep_last(&mut self, end: End) -> Result<(), TrainError> {
+        let model = self.model().valid();
+        match (self.hooks.save)(&model) {
+            Err(error) if end == End::Interrupted => {
+                let message = format!("the weights could not be saved: {}", chain(error.as_ref()));
+                self.emit(Event::Warning { message });
+                Ok(())
+            }
+            saved => saved.map_err(TrainError::Save),
+        }
+    }
+
     fn finish(mut self, end: End) -> Result<(M, Finish), TrainError> {
         self.settle()?;
         let metric = self.judge.metric().map(str::to_owned);
-        let best = &self.progress.best;
+        let best = self.progress.best.clone();
         let chosen = best.step.filter(|_| metric.is_some());
         let (best_step, value) = if let Some(step) = chosen {
             (step, best.value)
         } else {
-            let model = self.model().valid();
-            (self.hooks.save)(&model).map_err(TrainError::Save)?;
+            self.keep_last(end)?;
             (self.progress.step, None)
         };
         let clock = &self.progress.clock;
@@ -359,6 +382,7 @@ where
             best_step,
             metric,
             best: value,
+            checkpoint: self.saved,
             seconds: self.seconds(),
             first_step_seconds: clock.first,
             step_seconds: clock.steps(),

@@ -114,12 +114,20 @@ pub enum Error {
         /// `already holds a run`, or `is not empty`.
         what: &'static str,
     },
-    /// A run would go on with another recipe or other data.
-    #[error("the run in `{}` was made otherwise\n  {}", path.display(), differences.join("\n  "))]
-    Differs {
+    /// A run would go on with another recipe.
+    #[error("the run in `{}` has another recipe\n  {}", path.display(), differences.join("\n  "))]
+    OtherRecipe {
         /// The run's folder.
         path: PathBuf,
         /// What differs, with both values.
+        differences: Vec<String>,
+    },
+    /// A run would go on with other data or another base.
+    #[error("the run in `{}` was made from other files\n  {}", path.display(), differences.join("\n  "))]
+    OtherInputs {
+        /// The run's folder.
+        path: PathBuf,
+        /// What differs, with both hashes.
         differences: Vec<String>,
     },
     /// It is not clear which run is to go on.
@@ -227,15 +235,37 @@ impl Error {
                 "fine-tune it first: `rekindle train --model {} --data FILE`",
                 path.display()
             )),
-            Self::Differs { path, .. } => Some(format!(
+            Self::Lock(error) => error.hint(),
+            Self::Record(error) => error.hint(),
+            Self::Serve(error) => error.hint(),
+            Self::OtherInputs { .. }
+            | Self::OtherRecipe { .. }
+            | Self::WhichRun { .. }
+            | Self::Incomplete { .. }
+            | Self::Device { .. }
+            | Self::Occupied { .. } => self.hint_of_run(),
+            Self::Write { .. } => Some("choose another path, one that can be written".into()),
+            Self::Checkpoints(_) | Self::Read { .. } => {
+                Some("look at the path and its permissions".into())
+            }
+            Self::Unfaithful { .. } => {
+                Some("do not use the saved model; this is a bug worth a report".into())
+            }
+        }
+    }
+
+    /// What to do about a run folder.
+    fn hint_of_run(&self) -> Option<String> {
+        match self {
+            Self::OtherInputs { .. } => Some(
+                "put the files back as they were, or begin a new run with another `--output`"
+                    .into(),
+            ),
+            Self::OtherRecipe { path, .. } => Some(format!(
                 "`rekindle train {} --resume` goes on as it was; another `--output` begins a new run",
                 path.display()
             )),
             Self::WhichRun { .. } => Some("`rekindle train runs/NAME --resume`".into()),
-            Self::Lock(error) => error.hint(),
-            Self::Record(error) => error.hint(),
-            Self::Serve(error) => error.hint(),
-            Self::Checkpoints(_) => Some("look at the folder and its permissions".into()),
             Self::Incomplete { path } => Some(format!(
                 "remove it to go on from the one before: `{}`",
                 path.display()
@@ -249,11 +279,7 @@ impl Error {
                 path.display()
             )),
             Self::Occupied { .. } => Some("choose another `--output`, or remove the folder".into()),
-            Self::Write { .. } => Some("choose another path, one that can be written".into()),
-            Self::Read { .. } => Some("look at the path and its permissions".into()),
-            Self::Unfaithful { .. } => {
-                Some("do not use the saved model; this is a bug worth a report".into())
-            }
+            _ => None,
         }
     }
 

@@ -144,7 +144,7 @@ const FIELDS: [(&str, &str); 7] = [
     ),
     (
         "finish",
-        "steps end best_step metric best seconds first_step_seconds step_seconds event_seconds \
+        "steps end best_step metric best checkpoint seconds first_step_seconds step_seconds event_seconds \
          tokens_per_second",
     ),
     ("checkpoint", "step path bytes seconds hash_seconds"),

@@ -144,6 +144,7 @@ fn a_stopped_run_goes_on_as_if_nothing_had_happened() {
     stopped_after(&place, &json, 6, "-INT", 130);
     let called = place.call(&GO_ON).expect_code(0);
     assert!(called.err.contains("going on after step"), "{}", called.err);
+    assert!(called.err.contains("step 20/20  loss"), "{}", called.err);
     assert_equal_runs(&place, "run", "whole");
     assert_eq!(place.event("run", "finish")["end"], "completed");
     let called = place.call(&GO_ON).expect_code(0);
@@ -164,7 +165,7 @@ fn another_recipe_or_other_data_are_refused_with_the_difference() {
     let called = place.call(&[&GO_ON[..], &["--epochs", "9", "--seed", "7"]].concat());
     let called = called.expect_code(2);
     insta::assert_snapshot!(called.err.trim(), @r"
-    error: the run in `run` was made otherwise
+    error: the run in `run` has another recipe
       train.epochs: 4 in the run, 9 now
       train.seed: 42 in the run, 7 now
     hint: `rekindle train run --resume` goes on as it was; another `--output` begins a new run
@@ -175,7 +176,9 @@ fn another_recipe_or_other_data_are_refused_with_the_difference() {
     let called = place.call(&GO_ON).expect_code(2);
     let error = &called.err[called.err.find("error: ").unwrap()..];
     assert!(
-        error.starts_with("error: the run in `run` was made otherwise\n  train.jsonl: sha256 "),
+        error.starts_with(
+            "error: the run in `run` was made from other files\n  train.jsonl: sha256 "
+        ),
         "{error}"
     );
     assert!(error.contains(" in the run, sha256 "), "{error}");
@@ -219,6 +222,71 @@ fn without_a_checkpoint_a_run_starts_over() {
     fs::remove_file(place.path("run/receipt.json")).unwrap();
     place.call(&GO_ON).expect_code(0);
     assert_equal_runs(&place, "run", "whole");
+}
+
+#[test]
+fn a_named_output_is_the_run_that_is_meant() {
+    let place = place();
+    place.call(&["train", "recipe.toml"]).expect_code(0);
+    let before = place.read("run/events.jsonl");
+    let elsewhere = [
+        "train",
+        "run/recipe.toml",
+        "--resume",
+        "--output",
+        "elsewhere",
+    ];
+    place.call(&elsewhere).expect_code(0);
+    assert_eq!(place.read("run/events.jsonl"), before);
+    assert_equal_runs(&place, "elsewhere", "run");
+}
+
+#[test]
+fn a_folder_of_something_else_is_left_alone() {
+    let place = place();
+    fs::create_dir_all(place.path("mine/model")).unwrap();
+    place.write("mine/model/config.json", "{}");
+    place.write("mine/model/notes.txt", "keep me");
+    let arguments = ["train", "recipe.toml", "--resume", "--output", "mine"];
+    let refusal = place.refusal(&arguments);
+    assert!(refusal.contains("`mine` is not empty"), "{refusal}");
+    assert_eq!(place.read("mine/model/notes.txt"), "keep me");
+}
+
+#[test]
+fn a_run_that_was_killed_before_it_wrote_anything_begins_anew() {
+    let place = place();
+    fs::create_dir(place.path("run")).unwrap();
+    place.write("run/run.lock", "123\n");
+    place.call(&["train", "recipe.toml"]).expect_code(0);
+    assert_eq!(place.losses("run").len(), 20);
+}
+
+#[test]
+fn whatever_checkpoint_a_run_goes_on_from_its_best_one_is_there() {
+    let place = place();
+    let arguments = [
+        "--set",
+        "checkpoint.save_every=2",
+        "--set",
+        "train.evaluate_every=6",
+    ];
+    place
+        .call(&[&["train", "recipe.toml"][..], &arguments].concat())
+        .expect_code(0);
+    let folders = fs::read_dir(place.path("run/checkpoints")).unwrap();
+    let names = folders.map(|folder| folder.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = names.collect();
+    names.sort();
+    for name in names.iter().rev().take(2) {
+        let text = place.read(&format!("run/checkpoints/{name}/state.json"));
+        let state: Value = serde_json::from_str(&text).unwrap();
+        let best = state["progress"]["best"]["step"].as_u64().unwrap();
+        assert!(
+            names.contains(&format!("step-{best:06}")),
+            "{best} of {name} in {names:?}"
+        );
+    }
 }
 
 #[test]
@@ -366,9 +434,9 @@ fn memory_does_not_grow() {
         "--batch-size",
         "4",
         "--set",
-        "train.evaluate_every=100",
+        "train.evaluate_every=50",
         "--set",
-        "checkpoint.save_every=500",
+        "checkpoint.save_every=100",
     ]);
     assert!(command.output().unwrap().status.success());
     let steps = place.objects("run/events.jsonl").into_iter();
@@ -376,15 +444,12 @@ fn memory_does_not_grow() {
     let memory: Vec<f64> = steps
         .map(|step| step["memory_bytes"].as_f64().unwrap())
         .collect();
-    // A median, since a step is measured with whatever it holds just then.
-    let median = |window: &[f64]| {
-        let mut window = window.to_vec();
-        window.sort_by(f64::total_cmp);
-        window[window.len() / 2]
-    };
-    let (early, late) = (median(&memory[150..250]), median(&memory[1900..]));
+    // The allocator takes and gives back megabytes at a time: what is held is what memory does not fall
+    // below, and what was needed early is what it reached.
+    let early = memory[..250].iter().copied().fold(0.0, f64::max);
+    let late = memory[1500..].iter().copied().fold(f64::INFINITY, f64::min);
     assert!(
         late <= 1.05 * early,
-        "{early} bytes after 200 steps, {late} after 2000"
+        "{early} bytes by step 250, at least {late} from step 1500 on"
     );
 }

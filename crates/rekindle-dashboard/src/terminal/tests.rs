@@ -108,6 +108,7 @@ fn finish(end: End) -> Event {
         best_step: STEPS,
         metric: Some("accuracy".into()),
         best: Some(0.9),
+        checkpoint: None,
         seconds: 164.0,
         first_step_seconds: 3.0,
         step_seconds: 152.0,

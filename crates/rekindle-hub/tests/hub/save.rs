@@ -5,7 +5,9 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use rekindle_hub::{Checkpoint, NamedTensor, SaveError, companion_files, read_config, save_model};
+use rekindle_hub::{
+    Checkpoint, NamedTensor, SaveError, companion_files, read_config, save_model, sweep_model,
+};
 use safetensors::SafeTensors;
 use serde_json::{Map, Value, json};
 use tempfile::tempdir;
@@ -186,6 +188,25 @@ fn a_failed_save_leaves_the_older_model_and_nothing_else() {
 
     assert_eq!(saved(&folder), [1.0]);
     assert_eq!(names(parent.path()), ["model"]);
+}
+
+#[test]
+fn what_a_killed_save_left_is_put_right() {
+    let parent = tempdir().unwrap();
+    let model = parent.path().join("model");
+    save(&model, &[1.0]).unwrap();
+    let aside = parent.path().join(".model.replaced-abc");
+    fs::create_dir(&aside).unwrap();
+    fs::rename(&model, aside.join("model")).unwrap();
+    fs::create_dir(parent.path().join(".model.partial-def")).unwrap();
+    fs::create_dir(parent.path().join(".models")).unwrap();
+    sweep_model(&model).unwrap();
+    assert_eq!(saved(&model), [1.0], "the older one is back");
+    save(&model, &[2.0]).unwrap();
+    fs::create_dir_all(aside.join("model")).unwrap();
+    sweep_model(&model).unwrap();
+    assert_eq!(saved(&model), [2.0], "the newer one stays");
+    assert_eq!(names(parent.path()), [".models", "model"]);
 }
 
 #[test]

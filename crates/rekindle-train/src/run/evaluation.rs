@@ -26,11 +26,14 @@ where
             let best = self
                 .judge
                 .after(best, step, evaluated.loss, &evaluated.scores);
-            evaluation.is_best = best.step == Some(step);
             evaluation.valid_loss = Some(evaluated.loss);
             evaluation.metrics = evaluated.scores.to_json();
             evaluation.details = evaluated.scores.details;
-            if !evaluation.is_best || self.judge.metric().is_none() || self.keep(&model)? {
+            let is_best = best.step == Some(step);
+            // Where the last weights are kept, the best are only waited for.
+            let is_kept = self.judge.metric().is_some();
+            if !is_best || !is_kept || self.keep(&model)? {
+                evaluation.is_best = is_best && is_kept;
                 self.progress.best = best;
             }
         }
@@ -38,7 +41,7 @@ where
         let is_best = evaluation.is_best;
         self.evaluation = Some(evaluation.clone());
         self.emit(Event::Evaluation(evaluation));
-        Ok(is_best && self.judge.metric().is_some())
+        Ok(is_best)
     }
 
     /// Keeps the best weights; false, with a warning, where they cannot be saved: those kept before

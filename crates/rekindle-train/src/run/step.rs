@@ -35,6 +35,8 @@ where
     pub(super) fn step(&mut self, window: &[Vec<usize>]) -> Result<(), TrainError> {
         let begun = Instant::now();
         let passes = self.passes(window)?;
+        // Its numbers are no reason to leave an update out.
+        self.check_device()?;
         let step = self.progress.step + 1;
         let loss = passes.loss.sum / passes.loss.weight;
         let grad_norm = passes.gradients.norm();

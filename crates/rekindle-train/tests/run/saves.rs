@@ -79,6 +79,25 @@ fn a_stop_saves_a_checkpoint_and_judges_nothing() {
 }
 
 #[test]
+fn a_stop_that_cannot_be_saved_says_so() {
+    let mut lab = lab(10);
+    lab.around.stop_after = 2;
+    lab.recipe.checkpoint.save_every = Every::Steps(1);
+    assert_eq!(lab.run().1.unwrap().checkpoint, Some(2));
+    lab.around.full_at = |step| step == 2;
+    let (record, finish) = lab.run();
+    let finish = finish.unwrap();
+    assert_eq!((finish.end, finish.checkpoint), (End::Interrupted, Some(1)));
+    assert_eq!(
+        record.warnings,
+        [
+            "no checkpoint of step 2, the next one is tried in its turn: the disk is full",
+            "the weights could not be saved: the disk is full",
+        ]
+    );
+}
+
+#[test]
 fn a_stop_after_the_last_step_is_none() {
     let mut lab = lab(10);
     lab.around.stop_after = 6;

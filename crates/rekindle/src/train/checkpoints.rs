@@ -63,10 +63,12 @@ impl Checkpoints<'_> {
         ];
         let store = self.folder.checkpoints();
         let saved = store.save(progress.step, contents)?;
-        let best = progress.best_step().filter(|_| self.recipe.keep_best);
-        let protected: Vec<usize> = best.into_iter().collect();
         // What cannot be removed now is tried again after the next save.
-        let _ = store.prune(progress.step, self.recipe.keep_last, &protected);
+        let _ = store.prune(
+            progress.step,
+            self.recipe.keep_last,
+            &self.best_steps(&store),
+        );
         Ok(events::Checkpoint {
             step: progress.step,
             path: self.folder.relative(&saved.path),
@@ -74,6 +76,23 @@ impl Checkpoints<'_> {
             seconds: saved.seconds,
             hash_seconds: saved.hash_seconds,
         })
+    }
+}
+
+impl Checkpoints<'_> {
+    /// The best steps of the checkpoints that stay: whichever of them a run goes on from needs its own.
+    fn best_steps(&self, store: &Store) -> Vec<usize> {
+        if !self.recipe.keep_best {
+            return Vec::new();
+        }
+        let steps = store.steps().unwrap_or_default();
+        let kept = steps.iter().take(self.recipe.keep_last);
+        let best = |step: &usize| {
+            let bytes = std::fs::read(store.path(*step).join(STATE)).ok()?;
+            let state: State = serde_json::from_slice(&bytes).ok()?;
+            state.progress.best_step()
+        };
+        kept.filter_map(best).collect()
     }
 }
 
@@ -162,24 +181,18 @@ impl Found {
         &self.state.backend
     }
 
-    /// The parameters that it holds.
-    pub(super) fn weights(&self) -> TensorSource<'_> {
-        source(&self.weights)
-    }
-
     /// All of it, as the loop takes it.
-    pub(super) fn saved(&self) -> Saved<'_> {
+    pub(super) fn into_saved(self) -> Saved<'static> {
         Saved {
-            progress: self.state.progress.clone(),
-            weights: self.weights(),
-            moments: source(&self.moments),
+            progress: self.state.progress,
+            weights: source(self.weights),
+            moments: source(self.moments),
         }
     }
 }
 
-fn source(file: &TensorFile) -> TensorSource<'_> {
-    let shapes = file
-        .names()
-        .filter_map(|name| Some((name.to_owned(), file.shape(name)?.to_vec())));
-    TensorSource::new(shapes, |name| file.read_f32(name))
+fn source(file: TensorFile) -> TensorSource<'static> {
+    let shape = |name: &str| Some((name.to_owned(), file.shape(name)?.to_vec()));
+    let shapes: Vec<_> = file.names().filter_map(shape).collect();
+    TensorSource::new(shapes, move |name| file.read_f32(name))
 }

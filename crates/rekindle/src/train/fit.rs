@@ -7,7 +7,7 @@ use rekindle_nn::restore_trainable;
 use rekindle_train::batch::Row;
 use rekindle_train::error::TrainError;
 use rekindle_train::evaluate::Runner;
-use rekindle_train::events::{Events, Finish};
+use rekindle_train::events::{End, Events, Finish};
 use rekindle_train::run::{Control, Hooks, Run, SaveFailure, run};
 use rekindle_train::task::{Inner, TrainableBackend, TrainableModel, TrainableTask};
 
@@ -28,7 +28,10 @@ const FAITHFUL: f32 = 1e-4;
 pub(super) struct Fit<'a> {
     pub(super) run: &'a Prepared,
     pub(super) session: &'a Session,
+    /// The checkpoint to go on from.
+    pub(super) found: Option<Found>,
     pub(super) control: &'a dyn Control,
+    /// Rows of a forward pass, where they are fewer than the recipe says.
     pub(super) forward_rows: Option<usize>,
     /// What is missing in the log of the run's events.
     pub(super) unlogged: &'a dyn Fn() -> Option<String>,
@@ -37,7 +40,7 @@ pub(super) struct Fit<'a> {
 impl Fit<'_> {
     /// Trains; a device that fails, which Burn tells by a panic, becomes an error.
     pub(super) fn guarded<B, M, T>(
-        &self,
+        self,
         task: &T,
         model: M,
         events: &mut dyn Events,
@@ -47,6 +50,9 @@ impl Fit<'_> {
         M: TrainableModel<B>,
         T: TrainableTask<B, M>,
     {
+        let Prepared { recipe, folder, .. } = self.run;
+        let forward_rows = self.forward_rows.unwrap_or(recipe.train.batch_size);
+        let control = self.control;
         // After a panic nothing of this is used again.
         let result = catch_unwind(AssertUnwindSafe(|| {
             self.train::<B, M, T>(task, model, events)
@@ -56,25 +62,22 @@ impl Fit<'_> {
             Ok(result) => return result,
             Err(panic) => told(panic.as_ref()),
         };
-        let saved = self
-            .session
-            .found
-            .as_ref()
-            .and_then(|found| found.progress().forward_rows);
-        let batch_size = self.run.recipe.train.batch_size;
+        // What a call returns may only be the echo of what a driver told on a thread of its own.
+        let message = control.device_failure().unwrap_or(message);
         Err(Error::Device {
             is_out_of_memory: is_out_of_memory(&message),
             message,
-            folder: self.run.folder.path.clone(),
-            forward_rows: self
-                .forward_rows
-                .or(saved)
-                .unwrap_or(batch_size)
-                .min(batch_size),
+            folder: folder.path.clone(),
+            forward_rows,
         })
     }
 
-    fn train<B, M, T>(&self, task: &T, model: M, events: &mut dyn Events) -> Result<Finish, Error>
+    fn train<B, M, T>(
+        mut self,
+        task: &T,
+        model: M,
+        events: &mut dyn Events,
+    ) -> Result<Finish, Error>
     where
         B: TrainableBackend,
         M: TrainableModel<B>,
@@ -95,7 +98,7 @@ impl Fit<'_> {
             task,
             objective,
             layout: backend.layout(),
-            batch_size: recipe.train.batch_size,
+            batch_size: self.forward_rows.unwrap_or(recipe.train.batch_size),
         };
         let probe: &[Row] = if valid.is_empty() { train } else { valid };
         let probe = &probe[..probe.len().min(PROBED_ROWS)];
@@ -122,10 +125,13 @@ impl Fit<'_> {
             runner,
             train,
             valid,
-            from: self.session.found.as_ref().map(Found::saved),
+            from: self.found.take().map(Found::into_saved),
             forward_rows: self.forward_rows,
         };
         let (model, finish) = run(of_rows, model, hooks)?;
+        if finish.end == End::Interrupted && !folder.model().exists() {
+            return Ok(finish);
+        }
         let saved = Base::open(&folder.model())?;
         let (model, _) = saved.load::<Inner<B>, _>(model.valid(), objective.task(), true, 0)?;
         let found = runner.logits(&model, probe, &device);
@@ -144,14 +150,14 @@ impl Fit<'_> {
         B: TrainableBackend,
         M: TrainableModel<B>,
     {
-        let found = self.session.found.as_ref();
+        let found = self.found.as_ref();
         let best = found.and_then(|found| found.progress().best_step());
         let best = best.filter(|_| self.run.recipe.checkpoint.keep_best);
         let Some(best) = best.and_then(|step| Found::of(&self.run.folder.checkpoints(), step))
         else {
             return Ok(model);
         };
-        let restored = restore_trainable::<B, M>(model, &best.weights())?;
+        let restored = restore_trainable::<B, M>(model, &best.into_saved().weights)?;
         save(&restored.valid()).map_err(TrainError::Save)?;
         Ok(restored)
     }

@@ -67,6 +67,10 @@ pub(super) fn weights(folder: &Path) -> Result<Hashes, Error> {
         source,
     };
     let mut hashes = Hashes::new();
+    // A run that was stopped early may have no model yet.
+    if !folder.exists() {
+        return Ok(hashes);
+    }
     for entry in std::fs::read_dir(folder).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();

@@ -14,6 +14,7 @@ use rekindle_train::run::{Control, metric};
 use rekindle_train::task::{RowTask, TagTask, TrainableBackend, TrainableModel, TrainableTask};
 
 use super::briefing::name_some;
+use super::checkpoints::Found;
 use super::fit::Fit;
 use super::output::LOG;
 use super::session::Session;
@@ -64,6 +65,13 @@ impl Training<'_> {
         }
     }
 
+    /// Rows of a forward pass, where they are fewer than the recipe says.
+    fn forward_rows(&self, found: Option<&Found>) -> Option<usize> {
+        let saved = found.and_then(|found| found.progress().forward_rows);
+        let rows = self.forward_rows.or(saved)?;
+        Some(rows.min(self.run.recipe.train.batch_size))
+    }
+
     fn train<B, M, T>(self, task: &T, model: M) -> Result<Finish, Error>
     where
         B: TrainableBackend,
@@ -81,14 +89,20 @@ impl Training<'_> {
             base.load::<B, M>(model, objective.task(), is_kept, recipe.train.seed)?;
         let model = method::apply::<B, M>(model, &recipe.method);
         // The weights fit, so nothing that the user gave is at fault: now the folder may be made.
-        let session = Session::open(self.run)?;
-        let records = RefCell::new(session.records(self.run)?);
-        self.events.replay(&session.history);
+        let mut session = Session::open(self.run)?;
+        let found = session.found.take();
+        let mut records = self.run.folder.records(objective.task())?;
+        let history = std::mem::take(&mut session.history);
+        records.replay(&history);
+        self.events.replay(&history);
+        drop(history);
+        let records = RefCell::new(records);
+        let forward_rows = self.forward_rows(found.as_ref());
         let mut events = |event: Event| {
             records.borrow_mut().emit(event.clone());
             self.events.emit(event);
         };
-        if session.history.is_empty() {
+        if found.is_none() {
             let counts = count(&list::<B, M>(&model));
             events.emit(Event::Start(self.run.start(&session, counts)));
             events.emit(Event::Load(load_event(report)));
@@ -103,7 +117,8 @@ impl Training<'_> {
             run: self.run,
             session: &session,
             control: self.control,
-            forward_rows: self.forward_rows,
+            forward_rows,
+            found,
             unlogged: &|| {
                 unwritten(&records.borrow())
                     .find(|(file, _)| file == LOG)

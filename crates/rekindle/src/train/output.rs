@@ -63,9 +63,26 @@ impl RunFolder {
         if self.path.join(RECIPE).exists() {
             return Some("already holds a run");
         }
+        // A process that was killed before it wrote the recipe leaves its lock.
+        let is_foreign =
+            |name: std::ffi::OsString| name != "run.lock" && name != ".recipe.toml.partial";
         match fs::read_dir(&self.path) {
-            Ok(mut entries) => entries.next().map(|_| "is not empty"),
+            Ok(entries) => entries
+                .flatten()
+                .any(|entry| is_foreign(entry.file_name()))
+                .then_some("is not empty"),
             Err(_) => self.path.exists().then_some("is not a folder"),
+        }
+    }
+
+    /// Refuses a folder that holds something.
+    pub(super) fn refuse_occupied(&self) -> Result<(), Error> {
+        match self.occupant() {
+            None => Ok(()),
+            Some(what) => Err(Error::Occupied {
+                path: self.path.clone(),
+                what,
+            }),
         }
     }
 

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 
 use rekindle_train::events::{End, Event, Finish};
 use rekindle_train::recipe::Recipe;
@@ -12,15 +13,23 @@ use toml::{Table, Value};
 use super::output::RunFolder;
 use crate::error::Error;
 
-/// The keys that may differ: the folder of the run is what the user named.
-const FREE: [&str; 1] = ["run.output"];
+/// The keys that may differ: the folder of the run is what the user named, and a run may go on elsewhere.
+const FREE: [&str; 2] = ["run.output", "run.backend"];
 
 impl RunFolder {
-    /// The run that a user means with a run folder, a recipe in one, or a recipe with a fixed output.
-    pub fn find(named: Option<&Path>, recipe: &Recipe) -> Result<Self, Error> {
-        let parent = |file: &Path| file.parent().map(Path::to_owned);
+    /// The run that a user means: by an output of the command line, else by a run folder or a recipe in
+    /// one, else by a recipe's own output.
+    pub fn find(
+        named: Option<&Path>,
+        output: Option<&str>,
+        recipe: &Recipe,
+    ) -> Result<Self, Error> {
+        let parent = |file: &Path| match file.parent() {
+            Some(folder) if folder.as_os_str().is_empty() => Some(PathBuf::from(".")),
+            folder => folder.map(Path::to_owned),
+        };
         let holds_run = |folder: &Path| folder.join("events.jsonl").exists();
-        let path = match named {
+        let path = match named.filter(|_| output.is_none()) {
             Some(folder) if folder.is_dir() => folder.to_owned(),
             Some(file) if parent(file).is_some_and(|folder| holds_run(&folder)) => {
                 parent(file).unwrap_or_default()
@@ -44,11 +53,11 @@ impl RunFolder {
         (finish.end != End::Interrupted).then_some(finish)
     }
 
-    /// Refuses to go on with another recipe than the run's; a folder without a run is free.
+    /// Refuses to go on with another recipe than the run's; a folder without anything is free.
     pub(super) fn check_recipe(&self, recipe: &Recipe) -> Result<(), Error> {
         let path = self.path.join("recipe.toml");
         if !path.exists() {
-            return Ok(());
+            return self.refuse_occupied();
         }
         let saved = Recipe::table(&path)?;
         let now = Table::try_from(recipe).expect("every field of a recipe has a TOML value");
@@ -65,15 +74,10 @@ impl RunFolder {
             .filter(|(key, then, now)| then != now && !FREE.contains(&key.as_str()))
             .map(|(key, then, now)| format!("{key}: {then} in the run, {now} now"))
             .collect();
-        self.refuse(differences)
-    }
-
-    /// An error if there are differences.
-    pub(super) fn refuse(&self, differences: Vec<String>) -> Result<(), Error> {
         if differences.is_empty() {
             return Ok(());
         }
-        Err(Error::Differs {
+        Err(Error::OtherRecipe {
             path: self.path.clone(),
             differences,
         })
@@ -84,7 +88,13 @@ impl RunFolder {
     /// What comes later was told by a part of the run that is forgotten; it will be told again.
     pub(super) fn cut_log(&self, step: usize) -> Result<Vec<Event>, Error> {
         let path = self.path.join("events.jsonl");
-        let text = fs::read(&path).unwrap_or_default();
+        let text = match fs::read(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+            read => read.map_err(|source| Error::Read {
+                path: path.clone(),
+                source,
+            })?,
+        };
         let text = String::from_utf8_lossy(&text);
         // A line that a killed process left half-written is no event.
         let lines = text

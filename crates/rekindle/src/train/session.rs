@@ -1,8 +1,8 @@
 //! A run folder in use: its lock, its records, and the checkpoint to go on from.
 
 use rekindle_checkpoint::RunLock;
-use rekindle_dashboard::Tee;
-use rekindle_train::events::{Event, Events};
+use rekindle_hub::sweep_model;
+use rekindle_train::events::Event;
 
 use super::Prepared;
 use super::checkpoints::{Checkpoints, Found};
@@ -38,33 +38,30 @@ impl Session {
         } = run;
         folder.create()?;
         let lock = RunLock::acquire(&folder.path)?;
+        if !is_resumed {
+            // Another process may have been here since the run was planned.
+            folder.refuse_occupied()?;
+        }
+        // From here on the folder is known as this run's, whatever happens.
+        folder.write_recipe(recipe)?;
+        sweep_model(&folder.model())?;
         let inputs = Inputs::of(recipe, base)?;
         let backend = format!("{} ({})", backend.found.backend, backend.found.device);
-        let store = folder.checkpoints();
-        let mut warnings = Vec::new();
-        let mut found = None;
-        if *is_resumed {
-            if let Err(error) = store.sweep() {
-                warnings.push(format!(
-                    "what an earlier save left cannot be removed: {error}"
-                ));
-            }
-            let (newest, damaged) = Found::newest(&store)?;
-            warnings.extend(damaged);
-            found = newest;
-        }
-        if let Some(found) = &found {
-            folder.refuse(inputs.differences(found.inputs()))?;
-            if found.backend() != backend {
-                warnings.push(format!(
-                    "the run began on {}: from here on its numbers may differ by rounding",
-                    found.backend()
-                ));
-            }
-        }
-        folder.write_recipe(recipe)?;
+        let (found, mut warnings) = if *is_resumed {
+            find(run, &inputs, &backend)?
+        } else {
+            (None, Vec::new())
+        };
         let step = found.as_ref().map_or(0, |found| found.progress().step);
         let history = folder.cut_log(step)?;
+        let is_step = |event: &&Event| matches!(event, Event::Step(_) | Event::Skip(_));
+        let logged = history.iter().filter(is_step).count();
+        if logged < step {
+            warnings.push(format!(
+                "`events.jsonl` lacks {} of the {step} steps before the checkpoint",
+                step - logged
+            ));
+        }
         Ok(Self {
             _lock: lock,
             inputs,
@@ -73,13 +70,6 @@ impl Session {
             warnings,
             backend,
         })
-    }
-
-    /// The files that record the events, with what they held up to the checkpoint.
-    pub(super) fn records(&self, run: &Prepared) -> Result<Tee<'static>, Error> {
-        let mut records = run.folder.records(run.objective.task())?;
-        records.replay(&self.history);
-        Ok(records)
     }
 
     /// Saves the run's state from here on.
@@ -91,4 +81,39 @@ impl Session {
             backend: &self.backend,
         }
     }
+}
+
+/// The checkpoint to go on from, and what the user should know of it.
+fn find(
+    run: &Prepared,
+    inputs: &Inputs,
+    backend: &str,
+) -> Result<(Option<Found>, Vec<String>), Error> {
+    let store = run.folder.checkpoints();
+    let mut warnings = Vec::new();
+    if let Err(error) = store.sweep() {
+        warnings.push(format!(
+            "what an earlier save left cannot be removed: {error}"
+        ));
+    }
+    let (found, damaged) = Found::newest(&store)?;
+    warnings.extend(damaged);
+    let Some(found) = found else {
+        warnings.push("there is no checkpoint to go on from: the run starts over".to_owned());
+        return Ok((None, warnings));
+    };
+    let differences = inputs.differences(found.inputs());
+    if !differences.is_empty() {
+        return Err(Error::OtherInputs {
+            path: run.folder.path.clone(),
+            differences,
+        });
+    }
+    if found.backend() != backend {
+        warnings.push(format!(
+            "the run began on {}: from here on its numbers may differ by rounding",
+            found.backend()
+        ));
+    }
+    Ok((Some(found), warnings))
 }
