@@ -154,6 +154,9 @@ pub enum Error {
         /// The checkpoint.
         path: PathBuf,
     },
+    /// The input was right, and something went wrong after the first step.
+    #[error(transparent)]
+    Unfinished(Box<Error>),
     /// The device or its driver failed; this process can no longer be trusted.
     #[error("the device failed: {message}")]
     Device {
@@ -236,6 +239,7 @@ impl Error {
                 path.display()
             )),
             Self::Lock(error) => error.hint(),
+            Self::Unfinished(error) => error.hint(),
             Self::Record(error) => error.hint(),
             Self::Serve(error) => error.hint(),
             Self::OtherInputs { .. }
@@ -283,6 +287,15 @@ impl Error {
         }
     }
 
+    /// An error after the first step, at which neither input nor usage is at fault.
+    pub(crate) fn after_start(self) -> Self {
+        if self.is_usage() {
+            Self::Unfinished(Box::new(self))
+        } else {
+            self
+        }
+    }
+
     /// Whether the input or the usage is at fault, not the work itself.
     pub fn is_usage(&self) -> bool {
         match self {
@@ -290,7 +303,7 @@ impl Error {
                 error,
                 TrainError::UnknownMetric { .. } | TrainError::PatienceWithoutRows
             ),
-            Self::Unfaithful { .. } | Self::Device { .. } => false,
+            Self::Unfaithful { .. } | Self::Device { .. } | Self::Unfinished(_) => false,
             _ => true,
         }
     }

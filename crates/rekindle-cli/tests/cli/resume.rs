@@ -290,6 +290,17 @@ fn whatever_checkpoint_a_run_goes_on_from_its_best_one_is_there() {
 }
 
 #[test]
+fn what_fails_after_the_last_step_is_no_wrong_usage() {
+    let place = place();
+    place.call(&["train", "recipe.toml"]).expect_code(0);
+    fs::remove_file(place.path("run/receipt.json")).unwrap();
+    fs::create_dir(place.path("run/receipt.json")).unwrap();
+    let called = place.call(&GO_ON).expect_code(1);
+    let error = "error: cannot write `run/receipt.json`";
+    assert!(called.err.contains(error), "{}", called.err);
+}
+
+#[test]
 fn it_must_be_clear_which_run_goes_on() {
     let place = place();
     let output = "run.output=runs/{date}-{model}";

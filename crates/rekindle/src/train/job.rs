@@ -133,8 +133,8 @@ impl Training<'_> {
         for (_, message) in unwritten(&records.borrow()) {
             self.events.emit(Event::Warning { message });
         }
-        let finish = finish?;
-        receipt::write(self.run, &session.inputs, &finish)?;
+        let finish = finish.map_err(Error::after_start)?;
+        receipt::write(self.run, &session.inputs, &finish).map_err(Error::after_start)?;
         Ok(finish)
     }
 }
