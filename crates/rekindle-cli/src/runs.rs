@@ -49,12 +49,22 @@ fn show(run: &Path, out: &mut impl Write) -> Result<()> {
     let path = run.join("events.jsonl");
     let text =
         fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
-    let mut lines = PlainLines::new(out, 1);
+    let mut lines = PlainLines::new(&mut *out, 1);
+    let mut failure = None;
     let events = text
         .lines()
         .filter_map(|line| serde_json::from_str(line).ok());
-    for event in events.filter(|event| !matches!(event, Event::Step(_))) {
-        lines.emit(event);
+    for event in events {
+        match event {
+            // A run has thousands of them.
+            Event::Step(_) => {}
+            Event::Failure { message } => failure = Some(message),
+            event => lines.emit(event),
+        }
+    }
+    drop(lines);
+    if let Some(message) = failure {
+        writeln!(out, "failed: {message}")?;
     }
     Ok(())
 }

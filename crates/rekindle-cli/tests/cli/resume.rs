@@ -416,6 +416,11 @@ fn a_device_that_fails_twice_ends_the_run() {
         place.event("run", "failure")["message"],
         "the device failed: device lost (REKINDLE_FAULT)"
     );
+    let told = place.call(&["runs", "show", "run"]).expect_code(0).out;
+    assert!(
+        told.contains("failed: the device failed: device lost"),
+        "{told}"
+    );
     let checkpoints = fs::read_dir(place.path("run/checkpoints")).unwrap().count();
     assert!(checkpoints > 0, "the last good checkpoint is kept");
     place
