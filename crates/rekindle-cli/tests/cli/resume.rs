@@ -107,19 +107,18 @@ fn assert_equal_runs(place: &Place, found: &str, expected: &str) {
 #[test]
 fn a_run_that_is_killed_again_and_again_comes_to_the_same() {
     let place = place();
-    let called = place.call(&["doctor", "--verify-resume", "recipe.toml", "--kills", "3"]);
+    // Long enough that no kill comes too late on a busy machine.
+    place.write("long.toml", &RECIPE.replace("epochs = 4", "epochs = 60"));
+    let called = place.call(&["doctor", "--verify-resume", "long.toml", "--kills", "3"]);
     let called = called.expect_code(0);
+    // How many more hit it before its first checkpoint was whole is left to chance.
+    let told = called.out.strip_prefix("killed 3 times: ").unwrap();
+    let (before, _) = told.split_once(" before the first checkpoint").unwrap();
+    assert!(before.parse::<usize>().unwrap() >= 1, "{}", called.out);
     assert!(
         called
             .out
-            .contains("killed 3 times: 1 before the first checkpoint"),
-        "{}",
-        called.out
-    );
-    assert!(
-        called
-            .out
-            .contains("20 steps and the final weights are identical"),
+            .contains("300 steps and the final weights are identical"),
         "{}",
         called.out
     );
