@@ -109,19 +109,6 @@ pub(crate) enum Dashboard {
     None,
 }
 
-impl Dashboard {
-    /// The name that the flag takes.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Tui => "tui",
-            Self::Plain => "plain",
-            Self::Json => "json",
-            Self::None => "none",
-        }
-    }
-}
-
 /// What all commands that use a fine-tuned model take.
 #[derive(Debug, Args)]
 pub(crate) struct Trained {

@@ -1,11 +1,11 @@
 //! Training again in a fresh process after a device failed: nothing that this one holds can be trusted.
 
-use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result};
+use clap::ValueEnum as _;
 use rekindle::Error;
 use rekindle::train::Control as _;
 
@@ -29,28 +29,32 @@ pub(crate) fn after(error: Error, arguments: &Train, watch: &Watch) -> Result<Ex
     if watch.is_stopped() {
         return Err(error.into());
     }
-    let mut command = Command::new(program()?);
-    command.arg("train").arg(folder).arg("--resume");
-    command.args(["--dashboard", arguments.dashboard.name()]);
-    if *is_out_of_memory && *forward_rows > 1 {
+    let is_halved = *is_out_of_memory && *forward_rows > 1;
+    if !is_halved && arguments.is_restarted {
+        return Err(error.into());
+    }
+    let rows = if is_halved {
         let rows = forward_rows.div_ceil(2);
         note(format_args!(
             "the device ran out of memory with {forward_rows} rows a forward pass: training goes on from the last checkpoint with {rows} ({message})"
         ));
-        command.args(["--forward-rows".into(), OsString::from(rows.to_string())]);
-        if arguments.is_restarted {
-            command.arg("--restarted");
-        }
-    } else if arguments.is_restarted {
-        return Err(error.into());
+        Some(rows)
     } else {
         note(format_args!(
             "the device failed: training goes on from the last checkpoint in a fresh process ({message})"
         ));
+        arguments.forward_rows
+    };
+    let mut command = Command::new(program()?);
+    command.arg("train").arg(folder).arg("--resume");
+    let dashboard = arguments.dashboard.to_possible_value();
+    let dashboard = dashboard.expect("no way to show progress is hidden");
+    command.args(["--dashboard", dashboard.get_name()]);
+    if let Some(rows) = rows {
+        command.args(["--forward-rows", &rows.to_string()]);
+    }
+    if arguments.is_restarted || !is_halved {
         command.arg("--restarted");
-        if let Some(rows) = arguments.forward_rows {
-            command.args(["--forward-rows".into(), OsString::from(rows.to_string())]);
-        }
     }
     note(format_args!(
         "cannot start training again: {}",

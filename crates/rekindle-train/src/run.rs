@@ -143,8 +143,6 @@ struct State<'a, 'h, B: TrainableBackend, M: TrainableModel<B>, T> {
     model: Option<M>,
     optimizer: AdamW<Inner<B>>,
     progress: Progress,
-    /// Rows of a forward pass.
-    forward_rows: usize,
     /// The newest evaluation.
     evaluation: Option<Evaluation>,
     /// When this process began.
@@ -200,7 +198,6 @@ where
         let step = progress.step;
         let mut state = Self {
             recipe,
-            forward_rows: runner.batch_size,
             runner,
             train,
             valid,
@@ -237,10 +234,14 @@ where
     }
 
     fn tell_split(&mut self) {
-        let pieces = self.recipe.train.batch_size.div_ceil(self.forward_rows);
+        let pieces = self
+            .recipe
+            .train
+            .batch_size
+            .div_ceil(self.runner.batch_size);
         self.emit(Event::Split(Split {
             step: self.progress.step,
-            batch_size: self.forward_rows,
+            batch_size: self.runner.batch_size,
             accumulate: self.recipe.train.accumulate * pieces,
         }));
     }

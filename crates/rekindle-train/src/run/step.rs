@@ -122,7 +122,7 @@ where
         };
         let pieces = window
             .iter()
-            .flat_map(|batch| batch.chunks(self.forward_rows));
+            .flat_map(|batch| batch.chunks(self.runner.batch_size));
         for (micro_batch, piece) in pieces.enumerate() {
             let rows: Vec<&Row> = piece.iter().map(|&index| &self.train[index]).collect();
             self.pass(micro_batch, &rows, &mut passes)?;
