@@ -20,11 +20,19 @@ pub enum TaskKind {
     Regress,
     /// A tag for each word.
     Tag,
+    /// A text, token by token.
+    Generate,
 }
 
 impl TaskKind {
     /// All tasks.
-    pub const ALL: [Self; 4] = [Self::Classify, Self::MultiLabel, Self::Regress, Self::Tag];
+    pub const ALL: [Self; 5] = [
+        Self::Classify,
+        Self::MultiLabel,
+        Self::Regress,
+        Self::Tag,
+        Self::Generate,
+    ];
 }
 
 impl fmt::Display for TaskKind {
@@ -34,6 +42,7 @@ impl fmt::Display for TaskKind {
             Self::MultiLabel => "multi-label",
             Self::Regress => "regress",
             Self::Tag => "tag",
+            Self::Generate => "generate",
         })
     }
 }

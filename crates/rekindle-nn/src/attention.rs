@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::{Tensor, backend::Backend};
 
-use crate::{Dropout, Linear, Rows, TrainBackend};
+use crate::{Dropout, Heads, Linear, Rows, TrainBackend};
 
 /// Projections to queries, keys and values, and scaled dot-product attention among the tokens of a row.
 ///
@@ -14,7 +14,8 @@ pub struct SelfAttention<B: Backend> {
     key: Linear<B>,
     value: Linear<B>,
     dropout: Dropout,
-    num_heads: usize,
+    #[module(skip)]
+    heads: Heads,
 }
 
 impl<B: Backend> SelfAttention<B> {
@@ -33,8 +34,15 @@ impl<B: Backend> SelfAttention<B> {
             key: linear(),
             value: linear(),
             dropout,
-            num_heads,
+            heads: Heads::bidirectional(num_heads, width / num_heads),
         }
+    }
+}
+
+impl<B: Backend> SelfAttention<B> {
+    /// The projections to queries, keys and values, whose parameters are `query`, `key` and `value`.
+    pub fn projections_mut(&mut self) -> [&mut Linear<B>; 3] {
+        [&mut self.query, &mut self.key, &mut self.value]
     }
 }
 
@@ -44,9 +52,9 @@ impl<B: TrainBackend> SelfAttention<B> {
     /// # Shapes
     /// - x, output: `[N, D]`
     pub fn forward(&self, x: Tensor<B, 2>, rows: &Rows) -> Tensor<B, 2> {
-        let query = self.query.forward(x.clone());
-        let key = self.key.forward(x.clone());
-        let value = self.value.forward(x);
-        B::attend([query, key, value], self.num_heads, &self.dropout, rows)
+        let query = self.query.forward(x.clone(), rows.noise());
+        let key = self.key.forward(x.clone(), rows.noise());
+        let value = self.value.forward(x, rows.noise());
+        B::attend([query, key, value], self.heads, &self.dropout, rows)
     }
 }

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Int, Tensor, TensorData, activation, backend::Backend};
 
-use crate::{AdamWStep, Dropout, Rows, TrainBackend};
+use crate::{AdamWStep, Dropout, Heads, Rows, TrainBackend};
 
 /// Added to the scores of padding; their softmax is exactly zero in f32.
 const MASKED: f32 = -1e30;
@@ -10,27 +10,29 @@ const MASKED: f32 = -1e30;
 /// See [`TrainBackend::attend`].
 pub(crate) fn attend<B: TrainBackend>(
     [q, k, v]: [Tensor<B, 2>; 3],
-    num_heads: usize,
+    heads: Heads,
     dropout: &Dropout,
     rows: &Rows,
 ) -> Tensor<B, 2> {
-    let [_, width] = q.dims();
-    let head_size = width / num_heads;
     let grid = Grid::<B>::new(rows, &q.device());
-    let heads = |x: Tensor<B, 2>| {
+    let split = |x: Tensor<B, 2>, number: usize| {
         grid.spread(x)
-            .reshape([rows.len(), grid.width, num_heads, head_size])
+            .reshape([rows.len(), grid.width, number, heads.size])
             .swap_dims(1, 2) // [B, H, T, C]
     };
-    let (q, k, v) = (heads(q), heads(k), heads(v));
-    let scores = q.matmul(k.transpose()) / (head_size as f64).sqrt(); // [B, H, T, T]
+    let (q, k, v) = (
+        split(q, heads.queries),
+        split(k, heads.keys),
+        split(v, heads.keys),
+    );
+    let scores = q.matmul(k.transpose()) / (heads.size as f64).sqrt(); // [B, H, T, T]
     let scores = match &grid.bias {
         Some(bias) => scores + bias.clone(),
         None => scores,
     };
-    let weights = dropout.forward(activation::softmax(scores, 3), rows);
+    let weights = dropout.forward(activation::softmax(scores, 3), rows.noise());
     let mixed = weights.matmul(v).swap_dims(1, 2); // [B, T, H, C]
-    grid.collect(mixed.reshape([rows.len() * grid.width, width]))
+    grid.collect(mixed.reshape([rows.len() * grid.width, heads.queries * heads.size]))
 }
 
 /// Rows laid out as a rectangle of `[B, T]` slots.

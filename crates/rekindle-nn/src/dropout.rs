@@ -3,12 +3,12 @@
 use burn::module::Module;
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 
-use crate::Rows;
+use crate::Noise;
 
 /// Zeroes elements at random in training, and scales the others so that the mean is kept.
 ///
-/// It is on where [`Rows`] carry [`crate::Noise`], and the identity elsewhere: the backend type does
-/// not matter.
+/// It is on where a forward pass brings [`Noise`], and the identity elsewhere: the backend type does not
+/// matter.
 #[derive(Module, Clone, Debug)]
 pub struct Dropout {
     probability: f64,
@@ -32,9 +32,9 @@ impl Dropout {
     pub fn forward<B: Backend, const D: usize>(
         &self,
         x: Tensor<B, D>,
-        rows: &Rows,
+        noise: Option<Noise>,
     ) -> Tensor<B, D> {
-        let Some(noise) = rows.noise().filter(|_| self.probability > 0.0) else {
+        let Some(noise) = noise.filter(|_| self.probability > 0.0) else {
             return x;
         };
         let shape = x.shape();

@@ -5,14 +5,17 @@
 
 mod activation;
 mod attention;
+mod cache;
 mod composed;
 mod dropout;
 mod embedding;
+mod heads;
 mod init;
 mod linear;
 mod noise;
 mod norm;
 mod parameters;
+mod place;
 mod roles;
 mod rows;
 mod state;
@@ -21,16 +24,19 @@ mod weights;
 
 pub use activation::Activation;
 pub use attention::SelfAttention;
+pub use cache::{KvCache, LayerCache};
 pub use dropout::Dropout;
 pub use embedding::Embedding;
+pub use heads::{Heads, Sight};
 pub use init::{initialize, lazy_parameter};
-pub use linear::Linear;
+pub use linear::{Linear, LoraAdapter};
 pub use noise::Noise;
 pub use norm::LayerNorm;
 pub use parameters::{
     NamedMapper, NamedVisitor, Parameter, ParameterPath, count, list, map_named, visit_named,
 };
-pub use roles::{Classifier, Depth, Input, Model, Tagger};
+pub use place::{Columns, Place, Slots};
+pub use roles::{CausalLm, Classifier, Depth, Input, Model, Tagger};
 pub use rows::Rows;
 pub use state::{export_trainable, restore_trainable};
 pub use train_backend::{AdamWStep, TrainBackend};

@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::{Int, Tensor, backend::Backend};
 
-use crate::{ParameterPath, Rows, TrainBackend};
+use crate::{Heads, LayerCache, Linear, ParameterPath, Place, Rows, Slots, TrainBackend};
 
 /// The tokens of a batch, one per slot of its [`Rows`].
 #[derive(Clone, Debug)]
@@ -46,6 +46,10 @@ pub trait Model<B: Backend>: Module<B> {
 
     /// Where in the stack a parameter stands.
     fn depth(&self, path: &ParameterPath) -> Depth;
+
+    /// Every linear layer with its name, that of its parameters without the last part; so that a
+    /// low-rank adapter can be put on it.
+    fn linears_mut(&mut self) -> Vec<(String, &mut Linear<B>)>;
 }
 
 /// Gives each row scores: of classes, of labels, or one number.
@@ -58,4 +62,38 @@ pub trait Classifier<B: TrainBackend>: Model<B> {
 pub trait Tagger<B: TrainBackend>: Model<B> {
     /// Logits, `[N, tags]`; those of padding mean nothing.
     fn tag(&self, input: Input<B>, rows: &Rows) -> Tensor<B, 2>;
+}
+
+/// Predicts the next token of each token.
+///
+/// The parts of a forward pass stand apart, so that a trainer can recompute one block at a time and
+/// project a few states at a time onto a large vocabulary.
+pub trait CausalLm<B: TrainBackend>: Model<B> {
+    /// Tokens of the vocabulary.
+    fn vocabulary(&self) -> usize;
+
+    /// The shape of each block's attention.
+    fn heads(&self) -> Heads;
+
+    /// What blocks need to know of where tokens stand.
+    fn place(&self, slots: Slots, device: &B::Device) -> Place<B>;
+
+    /// States before the first block, `[N, D]`, of token ids `[N]`.
+    fn embed(&self, ids: Tensor<B, 1, Int>, place: &Place<B>) -> Tensor<B, 2>;
+
+    /// States after one block, `[N, D]` to `[N, D]`; with a cache, its columns come before the new ones,
+    /// which are added to it.
+    fn block(
+        &self,
+        index: usize,
+        hidden: Tensor<B, 2>,
+        place: &Place<B>,
+        cache: Option<&mut LayerCache<B>>,
+    ) -> Tensor<B, 2>;
+
+    /// The last norm, `[N, D]` to `[N, D]`.
+    fn norm(&self, hidden: Tensor<B, 2>) -> Tensor<B, 2>;
+
+    /// Logits of normalized states, `[N, D]` to `[N, V]`.
+    fn project(&self, hidden: Tensor<B, 2>) -> Tensor<B, 2>;
 }

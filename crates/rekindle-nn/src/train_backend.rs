@@ -10,21 +10,22 @@ use burn_flex::Flex;
 use burn_fusion::{Fusion, FusionBackend};
 use burn_ndarray::NdArray;
 
-use crate::{Dropout, Rows, composed};
+use crate::{Dropout, Heads, Rows, composed};
 
 /// A backend that models can be trained on.
 pub trait TrainBackend: Backend {
     /// Softmax attention within rows, `softmax(q kᵀ / √c) v` per head of size `c` (Vaswani et al., 2017).
     ///
     /// # Shapes
-    /// - q, k, v, output: `[N, D]`, heads side by side
+    /// - q, output: `[N, H·C]`, heads side by side
+    /// - k, v: `[N, K·C]`
     fn attend(
         [q, k, v]: [Tensor<Self, 2>; 3],
-        num_heads: usize,
+        heads: Heads,
         dropout: &Dropout,
         rows: &Rows,
     ) -> Tensor<Self, 2> {
-        composed::attend([q, k, v], num_heads, dropout, rows)
+        composed::attend([q, k, v], heads, dropout, rows)
     }
 
     /// Layer normalization of each row with the biased variance.

@@ -47,8 +47,11 @@ pub struct Batch<B: Backend> {
     pub input: Input<B>,
     /// Where each lies.
     pub rows: Rows,
-    /// Slots of the tokens that have a tag, where targets are tags.
-    pub tagged: Tensor<B, 1, Int>,
+    /// Slots whose states are scored, where targets are tags or tokens: those of the tokens that have a
+    /// tag, or of those before the target tokens.
+    pub scored: Tensor<B, 1, Int>,
+    /// Ids and weights of the target tokens, one for each scored slot; empty for other targets.
+    pub next: Vec<(u32, f32)>,
 }
 
 impl<B: Backend> Batch<B> {
@@ -57,25 +60,40 @@ impl<B: Backend> Batch<B> {
         let layout = layout.rows(rows.iter().map(|row| row.ids.len()).collect());
         let ids = layout.spread(0, |row, position| rows[row].ids[position]);
         let type_ids = layout.spread(0, |row, position| rows[row].type_ids[position]);
-        let starts = layout.starts();
-        let tagged: Vec<i32> = rows
-            .iter()
-            .zip(starts)
-            .flat_map(|(row, start)| tagged_tokens(&row.target).map(move |token| start + token))
+        let slots = rows.iter().zip(layout.starts());
+        let scored: Vec<i32> = slots
+            .flat_map(|(row, start)| scored_tokens(&row.target).map(move |token| start + token))
             .map(|slot| slot as i32)
             .collect();
+        let next = rows.iter().flat_map(|row| next_tokens(row)).collect();
         Self {
             input: Input::new(&ids, &type_ids, device),
             rows: layout,
-            tagged: Tensor::from_data(tagged.as_slice(), device),
+            scored: Tensor::from_data(scored.as_slice(), device),
+            next,
         }
     }
 }
 
-fn tagged_tokens(target: &Target) -> impl Iterator<Item = usize> {
-    let tags = match target {
-        Target::Tags(tags) => tags.as_slice(),
-        Target::Class(_) | Target::Labels(_) | Target::Number(_) => &[],
+/// Positions in a row whose states are scored.
+fn scored_tokens(target: &Target) -> Box<dyn Iterator<Item = usize> + '_> {
+    match target {
+        Target::Tags(tags) => Box::new(tags.iter().filter_map(|tag| tag.token)),
+        Target::Tokens(weights) => Box::new(counted(weights).map(|(token, _)| token - 1)),
+        Target::Class(_) | Target::Labels(_) | Target::Number(_) => Box::new(std::iter::empty()),
+    }
+}
+
+/// The target tokens of a row with their weights.
+fn next_tokens(row: &Row) -> impl Iterator<Item = (u32, f32)> {
+    let weights = match &row.target {
+        Target::Tokens(weights) => weights.as_slice(),
+        _ => &[],
     };
-    tags.iter().filter_map(|tag| tag.token)
+    counted(weights).map(|(token, weight)| (row.ids[token], weight))
+}
+
+fn counted(weights: &[f32]) -> impl Iterator<Item = (usize, f32)> {
+    let weights = weights.iter().copied().enumerate();
+    weights.filter(|(_, weight)| *weight > 0.0)
 }

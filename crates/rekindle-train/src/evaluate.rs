@@ -15,7 +15,7 @@ pub struct Evaluated {
     /// The task's numbers.
     pub scores: Scores,
     /// All outputs of each row, in the order of the rows.
-    pub logits: Vec<Vec<f32>>,
+    pub outputs: Vec<Vec<f32>>,
 }
 
 /// How rows are run through a model.
@@ -35,7 +35,7 @@ impl<T> Runner<'_, T> {
     /// All outputs of each row, in the order of the rows.
     ///
     /// Rows of similar length are run together, so that little is padded.
-    pub fn logits<B, M>(&self, model: &M, rows: &[Row], device: &B::Device) -> Vec<Vec<f32>>
+    pub fn outputs<B, M>(&self, model: &M, rows: &[Row], device: &B::Device) -> Vec<Vec<f32>>
     where
         B: TrainBackend,
         M: Model<B>,
@@ -46,11 +46,11 @@ impl<T> Runner<'_, T> {
         let mut outputs = vec![Vec::new(); rows.len()];
         for indices in order.chunks(self.batch_size) {
             let batch: Vec<&Row> = indices.iter().map(|&index| &rows[index]).collect();
-            let logits = self
+            let found = self
                 .task
-                .logits(model, Batch::new(&batch, self.layout, device));
-            let logits: Vec<f32> = logits.into_data().iter::<f32>().collect();
-            let mut rest = logits.as_slice();
+                .outputs(model, Batch::new(&batch, self.layout, device));
+            let found: Vec<f32> = found.into_data().iter::<f32>().collect();
+            let mut rest = found.as_slice();
             for (&index, row) in indices.iter().zip(&batch) {
                 let (own, others) =
                     rest.split_at(row.target.num_outputs() * self.objective.num_outputs());
@@ -68,18 +68,18 @@ impl<T> Runner<'_, T> {
         M: Model<B>,
         T: Task<B, M>,
     {
-        let logits = self.logits(model, rows, device);
+        let outputs = self.outputs(model, rows, device);
         let (mut loss, mut weight) = (0.0, 0.0);
-        for (logits, row) in logits.iter().zip(rows) {
-            loss += self.objective.row_loss(logits, &row.target);
+        for (outputs, row) in outputs.iter().zip(rows) {
+            loss += self.objective.row_loss(outputs, &row.target);
             weight += self.objective.weight(&row.target);
         }
         let targets: Vec<_> = rows.iter().map(|row| &row.target).collect();
-        let scores = self.objective.scores(&logits, &targets);
+        let scores = self.objective.scores(&outputs, &targets);
         Evaluated {
             loss: loss / weight,
             scores,
-            logits,
+            outputs,
         }
     }
 }

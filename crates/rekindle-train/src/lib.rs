@@ -16,3 +16,4 @@ pub mod run;
 pub mod schedule;
 pub mod scores;
 pub mod task;
+pub mod token_task;

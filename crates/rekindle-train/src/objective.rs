@@ -6,6 +6,7 @@ use rekindle_nn::TrainBackend;
 
 use crate::metrics::{classification, entities, multi_label, regression};
 use crate::scores::Scores;
+use crate::token_task::TOKEN_OUTPUT;
 
 /// What a row is trained towards.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,6 +19,9 @@ pub enum Target {
     Number(f64),
     /// A class for each word.
     Tags(Vec<TagTarget>),
+    /// The row's own tokens: how much each counts as what comes after those before it. The first is 0,
+    /// since nothing comes before it.
+    Tokens(Vec<f32>),
 }
 
 /// What a word is trained towards.
@@ -35,6 +39,7 @@ impl Target {
         match self {
             Self::Class(_) | Self::Labels(_) | Self::Number(_) => 1,
             Self::Tags(tags) => tags.iter().filter(|tag| tag.token.is_some()).count(),
+            Self::Tokens(weights) => weights.iter().filter(|&&weight| weight > 0.0).count(),
         }
     }
 
@@ -47,7 +52,7 @@ impl Target {
                 .filter(|tag| tag.token.is_some())
                 .map(|tag| tag.class)
                 .collect(),
-            Self::Labels(_) | Self::Number(_) => Vec::new(),
+            Self::Labels(_) | Self::Number(_) | Self::Tokens(_) => Vec::new(),
         }
     }
 }
@@ -75,20 +80,21 @@ impl Objective {
         &self.labels
     }
 
-    /// Width of the logits.
+    /// Numbers of an output: its logits, or [`TOKEN_OUTPUT`] of a token.
     pub fn num_outputs(&self) -> usize {
-        if self.task == TaskKind::Regress {
-            1
-        } else {
-            self.labels.len()
+        match self.task {
+            TaskKind::Regress => 1,
+            TaskKind::Generate => TOKEN_OUTPUT,
+            TaskKind::Classify | TaskKind::MultiLabel | TaskKind::Tag => self.labels.len(),
         }
     }
 
     /// How much a target counts in a mean of losses: transformers' means are over examples, over
-    /// examples times labels, or over the words that have a tag.
+    /// examples times labels, over the words that have a tag, or over tokens.
     pub fn weight(&self, target: &Target) -> f64 {
         match target {
             Target::Labels(labels) => labels.len() as f64,
+            Target::Tokens(weights) => weights.iter().copied().map(f64::from).sum(),
             other => other.num_outputs() as f64,
         }
     }
@@ -123,6 +129,9 @@ impl Objective {
                     binary_cross_entropy(logits, values)
                 }
             }
+            TaskKind::Generate => {
+                unreachable!("the loss of tokens is taken a few at a time, without all logits")
+            }
         }
     }
 
@@ -137,6 +146,9 @@ impl Objective {
                 });
                 losses.sum()
             }
+            Target::Tokens(_) => token_outputs(logits, target)
+                .map(|(weight, [loss, _])| weight * f64::from(*loss))
+                .sum(),
             Target::Class(_) | Target::Tags(_) => {
                 let rows = logits.chunks(self.num_outputs()).zip(target.classes());
                 rows.map(|(logits, class)| {
@@ -149,17 +161,20 @@ impl Objective {
         }
     }
 
-    /// Correct outputs of a target whose outputs are classes; `None` elsewhere.
-    pub fn correct(&self, logits: &[f32], target: &Target) -> Option<usize> {
+    /// Weight of the correct outputs of a target whose outputs are classes or tokens; `None` elsewhere.
+    pub fn correct(&self, logits: &[f32], target: &Target) -> Option<f64> {
         let classes = match target {
+            Target::Tokens(_) => {
+                let right =
+                    |(weight, [_, is_right]): (f64, &[f32; 2])| weight * f64::from(*is_right);
+                return Some(token_outputs(logits, target).map(right).sum());
+            }
             Target::Class(_) | Target::Tags(_) => target.classes(),
             Target::Labels(_) | Target::Number(_) => return None,
         };
         let rows = logits.chunks(self.num_outputs()).zip(classes);
-        Some(
-            rows.filter(|(logits, class)| argmax(logits) == *class)
-                .count(),
-        )
+        let right = rows.filter(|(logits, class)| argmax(logits) == *class);
+        Some(right.count() as f64)
     }
 
     /// The metrics of predictions; `logits` holds all outputs of each row.
@@ -197,13 +212,31 @@ impl Objective {
                     .collect();
                 Scores::of_entities(&entities(&expected, &predicted))
             }
+            TaskKind::Generate => self.token_scores(logits, targets),
         }
+    }
+
+    fn token_scores(&self, outputs: &[Vec<f32>], targets: &[&Target]) -> Scores {
+        let (mut loss, mut right, mut weight, mut exact) = (0.0, 0.0, 0.0, 0);
+        for (outputs, target) in outputs.iter().zip(targets) {
+            loss += self.row_loss(outputs, target);
+            right += self.correct(outputs, target).unwrap_or(0.0);
+            weight += self.weight(target);
+            // Greedy decoding gives the answer exactly if each token is the likeliest after the right ones.
+            let mut answer = token_outputs(outputs, target).filter(|(weight, _)| *weight == 1.0);
+            exact += usize::from(answer.all(|(_, [_, is_right])| *is_right == 1.0));
+        }
+        Scores::of_tokens(
+            loss / weight,
+            right / weight,
+            exact as f64 / targets.len() as f64,
+        )
     }
 
     fn expected_tags(&self, target: &Target) -> Vec<&str> {
         match target {
             Target::Tags(tags) => tags.iter().map(|tag| self.labels.name(tag.class)).collect(),
-            Target::Class(_) | Target::Labels(_) | Target::Number(_) => Vec::new(),
+            _ => Vec::new(),
         }
     }
 
@@ -216,7 +249,7 @@ impl Objective {
                 .map(|tag| tag.token.and_then(|_| predicted.next()))
                 .map(|class| class.map_or("O", |class| self.labels.name(class)))
                 .collect(),
-            Target::Class(_) | Target::Labels(_) | Target::Number(_) => Vec::new(),
+            _ => Vec::new(),
         }
     }
 }
@@ -237,6 +270,20 @@ pub fn argmax(logits: &[f32]) -> usize {
     best
 }
 
+/// Weight and output of each target token.
+fn token_outputs<'a>(
+    outputs: &'a [f32],
+    target: &'a Target,
+) -> impl Iterator<Item = (f64, &'a [f32; TOKEN_OUTPUT])> {
+    let weights = match target {
+        Target::Tokens(weights) => weights.as_slice(),
+        _ => &[],
+    };
+    let counted = weights.iter().filter(|&&weight| weight > 0.0);
+    let (outputs, _) = outputs.as_chunks();
+    counted.map(|&weight| f64::from(weight)).zip(outputs)
+}
+
 fn values(target: &Target) -> Vec<f32> {
     match target {
         Target::Labels(labels) => labels
@@ -250,7 +297,7 @@ fn values(target: &Target) -> Vec<f32> {
 fn number(target: &Target) -> f64 {
     match target {
         Target::Number(number) => *number,
-        Target::Class(_) | Target::Labels(_) | Target::Tags(_) => f64::NAN,
+        _ => f64::NAN,
     }
 }
 

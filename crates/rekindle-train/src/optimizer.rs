@@ -6,7 +6,7 @@ use burn::module::{AutodiffModule, Param};
 use burn::tensor::{Tensor, TensorData, backend::AutodiffBackend};
 use rekindle_nn::{
     AdamWStep, ExportedTensor, NamedMapper, NamedVisitor, ParameterPath, TensorSource,
-    TrainBackend, WeightsError, map_named, visit_named,
+    TrainBackend, WeightsError, list, map_named, visit_named,
 };
 
 use crate::task::{Inner, TrainableBackend};
@@ -32,19 +32,23 @@ impl<B: TrainableBackend> Default for Gradients<B> {
 }
 
 impl<B: TrainableBackend> Gradients<B> {
-    /// Adds the gradients of one backward pass; returns the trainable parameters that have none.
-    pub fn add<M: AutodiffModule<B>>(
-        &mut self,
-        model: &M,
-        mut gradients: B::Gradients,
-    ) -> Vec<String> {
+    /// Adds the gradients of one backward pass, which may have reached some parameters only.
+    pub fn add<M: AutodiffModule<B>>(&mut self, model: &M, mut gradients: B::Gradients) {
         let mut collect = Collect {
             sums: &mut self.by_name,
             gradients: &mut gradients,
-            missing: Vec::new(),
         };
         visit_named::<B, M>(model, &mut collect);
-        collect.missing
+    }
+
+    /// The trainable parameters that have no gradient.
+    pub fn missing<M: AutodiffModule<B>>(&self, model: &M) -> Vec<String> {
+        let parameters = list::<B, M>(model).into_iter();
+        let trained = parameters.filter(|parameter| parameter.is_trainable);
+        trained
+            .map(|parameter| parameter.path.name)
+            .filter(|name| !self.by_name.contains_key(name))
+            .collect()
     }
 
     /// L2 norm over all gradients together.
@@ -93,7 +97,6 @@ pub fn clip_factor(norm: f64, max_norm: f64) -> f64 {
 struct Collect<'a, B: TrainableBackend> {
     sums: &'a mut HashMap<String, Tensor<Inner<B>, 1>>,
     gradients: &'a mut B::Gradients,
-    missing: Vec<String>,
 }
 
 impl<B: TrainableBackend> NamedVisitor<B> for Collect<'_, B> {
@@ -103,7 +106,6 @@ impl<B: TrainableBackend> NamedVisitor<B> for Collect<'_, B> {
             return;
         }
         let Some(gradient) = tensor.grad_remove(self.gradients) else {
-            self.missing.push(path.name.clone());
             return;
         };
         let gradient = gradient.flatten::<1>(0, D - 1);

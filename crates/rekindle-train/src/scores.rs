@@ -24,12 +24,13 @@ pub fn names(task: TaskKind) -> &'static [&'static str] {
         TaskKind::MultiLabel => &["micro_f1", "macro_f1", "subset_accuracy"],
         TaskKind::Regress => &["spearman", "pearson", "mse", "mae"],
         TaskKind::Tag => &["f1", "precision", "recall", "token_accuracy"],
+        TaskKind::Generate => &["perplexity", "mean_token_accuracy", "exact_match"],
     }
 }
 
 /// Whether a larger number is the better one.
 pub fn is_higher_better(name: &str) -> bool {
-    !matches!(name, LOSS | "mse" | "mae")
+    !matches!(name, LOSS | "mse" | "mae" | "perplexity")
 }
 
 impl Scores {
@@ -98,6 +99,14 @@ impl Scores {
         let values = [*spearman, *pearson, Some(*mse), Some(*mae)];
         Self {
             summary: zip(TaskKind::Regress, values),
+            details: Map::new(),
+        }
+    }
+
+    pub(crate) fn of_tokens(loss: f64, accuracy: f64, exact_match: f64) -> Self {
+        let values = [loss.exp(), accuracy, exact_match].map(Some);
+        Self {
+            summary: zip(TaskKind::Generate, values),
             details: Map::new(),
         }
     }

@@ -5,11 +5,13 @@ use burn::tensor::Tensor;
 use rekindle_nn::{Classifier, Model, Tagger, TrainBackend};
 
 use crate::batch::Batch;
+use crate::objective::{Objective, Target};
+use crate::optimizer::Gradients;
 
-/// Turns a batch into the logits of its targets.
+/// Turns a batch into the outputs of its targets.
 pub trait Task<B: TrainBackend, M: Model<B>>: Copy {
-    /// Logits, `[outputs, labels]`: the outputs of all targets in order.
-    fn logits(&self, model: &M, batch: Batch<B>) -> Tensor<B, 2>;
+    /// Outputs, `[outputs, numbers]`: those of all targets in order.
+    fn outputs(&self, model: &M, batch: Batch<B>) -> Tensor<B, 2>;
 }
 
 /// Tasks with a target for each row: classes, several labels, a number.
@@ -21,14 +23,14 @@ pub struct RowTask;
 pub struct TagTask;
 
 impl<B: TrainBackend, M: Classifier<B>> Task<B, M> for RowTask {
-    fn logits(&self, model: &M, batch: Batch<B>) -> Tensor<B, 2> {
+    fn outputs(&self, model: &M, batch: Batch<B>) -> Tensor<B, 2> {
         model.classify(batch.input, &batch.rows)
     }
 }
 
 impl<B: TrainBackend, M: Tagger<B>> Task<B, M> for TagTask {
-    fn logits(&self, model: &M, batch: Batch<B>) -> Tensor<B, 2> {
-        model.tag(batch.input, &batch.rows).select(0, batch.tagged)
+    fn outputs(&self, model: &M, batch: Batch<B>) -> Tensor<B, 2> {
+        model.tag(batch.input, &batch.rows).select(0, batch.scored)
     }
 }
 
@@ -58,10 +60,52 @@ impl<B: TrainableBackend, M> TrainableModel<B> for M where
 pub trait TrainableTask<B: TrainableBackend, M: TrainableModel<B>>:
     Task<B, M> + Task<Inner<B>, M::InnerModule>
 {
+    /// Runs a batch forward and backward, and adds the gradients of its part of a mean loss.
+    fn pass(&self, model: &M, batch: Batch<B>, goal: Goal, gradients: &mut Gradients<B>) -> Passed {
+        let outputs = self.outputs(model, batch);
+        let loss = goal.objective.loss_sum(outputs.clone(), goal.targets);
+        let sum = f64::from(loss.clone().into_data().iter::<f32>().sum::<f32>());
+        gradients.add(model, (loss / goal.weight).backward());
+        Passed {
+            loss: sum,
+            outputs: outputs.into_data().iter::<f32>().collect(),
+        }
+    }
 }
 
-impl<B: TrainableBackend, M: TrainableModel<B>, T> TrainableTask<B, M> for T where
-    T: Task<B, M> + Task<Inner<B>, M::InnerModule>
+/// What a batch is trained towards.
+#[derive(Clone, Copy, Debug)]
+pub struct Goal<'a> {
+    /// The loss.
+    pub objective: &'a Objective,
+    /// A target for each row.
+    pub targets: &'a [&'a Target],
+    /// Weight of all targets of the optimizer step, by which the sum of losses is divided.
+    pub weight: f64,
+}
+
+/// What the passes of a batch gave besides gradients.
+#[derive(Clone, Debug)]
+pub struct Passed {
+    /// Sum of the losses.
+    pub loss: f64,
+    /// Outputs of all targets in order.
+    pub outputs: Vec<f32>,
+}
+
+impl<B, M> TrainableTask<B, M> for RowTask
+where
+    B: TrainableBackend,
+    M: TrainableModel<B> + Classifier<B>,
+    M::InnerModule: Classifier<Inner<B>>,
+{
+}
+
+impl<B, M> TrainableTask<B, M> for TagTask
+where
+    B: TrainableBackend,
+    M: TrainableModel<B> + Tagger<B>,
+    M::InnerModule: Tagger<Inner<B>>,
 {
 }
 

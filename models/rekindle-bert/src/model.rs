@@ -164,18 +164,22 @@ impl<B: TrainBackend> Classifier<B> for SequenceClassifier<B> {
         let hidden = self.encoder.forward(input, rows);
         let first = hidden.select(0, indices(rows.starts(), &self.classifier)); // [R, D]
         let first = match &self.input_dropout {
-            Some(dropout) => dropout.forward(first, rows),
+            Some(dropout) => dropout.forward(first, rows.noise()),
             None => first,
         };
-        let pooled = self.activation.forward(self.dense.forward(first)); // [R, D]
-        self.classifier.forward(self.dropout.forward(pooled, rows)) // [R, L]
+        let pooled = self
+            .activation
+            .forward(self.dense.forward(first, rows.noise())); // [R, D]
+        let pooled = self.dropout.forward(pooled, rows.noise());
+        self.classifier.forward(pooled, rows.noise()) // [R, L]
     }
 }
 
 impl<B: TrainBackend> Tagger<B> for TokenClassifier<B> {
     fn tag(&self, input: Input<B>, rows: &Rows) -> Tensor<B, 2> {
         let hidden = self.encoder.forward(input, rows);
-        self.classifier.forward(self.dropout.forward(hidden, rows)) // [N, L]
+        let hidden = self.dropout.forward(hidden, rows.noise());
+        self.classifier.forward(hidden, rows.noise()) // [N, L]
     }
 }
 
@@ -224,24 +228,42 @@ impl<B: TrainBackend> Embeddings<B> {
             + self
                 .position
                 .forward(slots(positions, &self.position.weight.device()));
-        self.dropout.forward(self.norm.forward(sum), rows)
+        self.dropout.forward(self.norm.forward(sum), rows.noise())
     }
 }
 
 impl<B: TrainBackend> Layer<B> {
     fn forward(&self, x: Tensor<B, 2>, rows: &Rows) -> Tensor<B, 2> {
-        let attended = self
-            .attention_output
-            .forward(self.attention.forward(x.clone(), rows));
+        let noise = rows.noise();
+        let attended = self.attention.forward(x.clone(), rows);
+        let attended = self.attention_output.forward(attended, noise);
         let x = self
             .attention_norm
-            .forward(self.attention_dropout.forward(attended, rows) + x);
-        let inner = self
-            .activation
-            .forward(self.intermediate.forward(x.clone()));
-        let output = self.output.forward(inner);
+            .forward(self.attention_dropout.forward(attended, noise) + x);
+        let inner = self.intermediate.forward(x.clone(), noise);
+        let output = self.output.forward(self.activation.forward(inner), noise);
         self.output_norm
-            .forward(self.output_dropout.forward(output, rows) + x)
+            .forward(self.output_dropout.forward(output, noise) + x)
+    }
+}
+
+impl<B: Backend> Bert<B> {
+    /// Every linear layer, named from the model's root.
+    fn linears_mut(&mut self) -> Vec<(String, &mut Linear<B>)> {
+        let layers = self.layers.iter_mut().enumerate();
+        let named = layers.flat_map(|(index, layer)| {
+            let [query, key, value] = layer.attention.projections_mut();
+            [
+                ("attention.query", query),
+                ("attention.key", key),
+                ("attention.value", value),
+                ("attention_output", &mut layer.attention_output),
+                ("intermediate", &mut layer.intermediate),
+                ("output", &mut layer.output),
+            ]
+            .map(|(name, linear)| (format!("encoder.layers.{index}.{name}"), linear))
+        });
+        named.collect()
     }
 }
 
@@ -253,6 +275,13 @@ impl<B: Backend> Model<B> for SequenceClassifier<B> {
     fn depth(&self, path: &ParameterPath) -> Depth {
         depth(path)
     }
+
+    fn linears_mut(&mut self) -> Vec<(String, &mut Linear<B>)> {
+        let mut linears = self.encoder.linears_mut();
+        linears.push(("dense".to_owned(), &mut self.dense));
+        linears.push(("classifier".to_owned(), &mut self.classifier));
+        linears
+    }
 }
 
 impl<B: Backend> Model<B> for TokenClassifier<B> {
@@ -262,6 +291,12 @@ impl<B: Backend> Model<B> for TokenClassifier<B> {
 
     fn depth(&self, path: &ParameterPath) -> Depth {
         depth(path)
+    }
+
+    fn linears_mut(&mut self) -> Vec<(String, &mut Linear<B>)> {
+        let mut linears = self.encoder.linears_mut();
+        linears.push(("classifier".to_owned(), &mut self.classifier));
+        linears
     }
 }
 

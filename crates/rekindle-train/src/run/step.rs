@@ -10,7 +10,7 @@ use crate::batch::{Batch, Row};
 use crate::error::TrainError;
 use crate::events::{Event, Skip, Step};
 use crate::optimizer::{Gradients, clip_factor};
-use crate::task::{TrainableBackend, TrainableModel, TrainableTask};
+use crate::task::{Goal, TrainableBackend, TrainableModel, TrainableTask};
 
 /// Updates left out one after the other after which the run ends.
 const MAX_SKIPPED: usize = 5;
@@ -21,8 +21,8 @@ struct Passes<B: TrainableBackend> {
     gradients: Gradients<B>,
     /// Summed, with the weight of the targets.
     loss: Mean,
-    /// Classes that were right; absent for tasks without classes.
-    correct: Option<usize>,
+    /// Weight of the targets that were right; absent for tasks without classes.
+    correct: Option<f64>,
 }
 
 impl<B, M, T> State<'_, '_, B, M, T>
@@ -63,9 +63,7 @@ where
             step,
             epoch: self.plan.epochs_done(step),
             loss,
-            accuracy: passes
-                .correct
-                .map(|count| count as f64 / passes.loss.weight),
+            accuracy: passes.correct.map(|right| right / passes.loss.weight),
             learning_rate,
             grad_norm,
             tokens,
@@ -118,24 +116,24 @@ where
         let mut passes = Passes {
             gradients: Gradients::default(),
             loss: Mean { sum: 0.0, weight },
-            correct: Some(0),
+            correct: Some(0.0),
         };
         let pieces = window
             .iter()
             .flat_map(|batch| batch.chunks(self.runner.batch_size));
         for (micro_batch, piece) in pieces.enumerate() {
             let rows: Vec<&Row> = piece.iter().map(|&index| &self.train[index]).collect();
-            self.pass(micro_batch, &rows, &mut passes)?;
+            self.pass(micro_batch, &rows, &mut passes);
         }
-        Ok(passes)
+        let missing = passes.gradients.missing(self.model());
+        if missing.is_empty() {
+            Ok(passes)
+        } else {
+            Err(TrainError::NoGradient(missing))
+        }
     }
 
-    fn pass(
-        &self,
-        micro_batch: usize,
-        rows: &[&Row],
-        passes: &mut Passes<B>,
-    ) -> Result<(), TrainError> {
+    fn pass(&self, micro_batch: usize, rows: &[&Row], passes: &mut Passes<B>) {
         let objective = self.runner.objective;
         self.hooks.control.on_forward(rows.len());
         let mut batch = Batch::new(rows, self.runner.layout, &self.device);
@@ -144,24 +142,25 @@ where
             step: self.progress.step as u64,
             micro_batch: micro_batch as u64,
         });
-        let logits = self.runner.task.logits(self.model(), batch);
         let targets: Vec<_> = rows.iter().map(|row| &row.target).collect();
-        let loss = objective.loss_sum(logits.clone(), &targets);
-        passes.loss.sum += f64::from(loss.clone().into_data().iter::<f32>().sum::<f32>());
-        let gradients = (loss / passes.loss.weight).backward();
-        let missing = passes.gradients.add(self.model(), gradients);
-        if !missing.is_empty() {
-            return Err(TrainError::NoGradient(missing));
-        }
-        let logits: Vec<f32> = logits.into_data().iter::<f32>().collect();
-        let mut rest = logits.as_slice();
+        let goal = Goal {
+            objective,
+            targets: &targets,
+            weight: passes.loss.weight,
+        };
+        let model = self.model();
+        let passed = self
+            .runner
+            .task
+            .pass(model, batch, goal, &mut passes.gradients);
+        passes.loss.sum += passed.loss;
+        let mut rest = passed.outputs.as_slice();
         for target in targets {
             let (own, others) = rest.split_at(target.num_outputs() * objective.num_outputs());
             let correct = objective.correct(own, target);
             passes.correct = passes.correct.zip(correct).map(|(sum, new)| sum + new);
             rest = others;
         }
-        Ok(())
     }
 
     fn update(&mut self, gradients: Gradients<B>, clip: f64, learning_rate: f64) {

@@ -3,7 +3,7 @@
 use burn::module::Param;
 use burn::tensor::{Int, Tensor, activation};
 use rekindle_data::{LabelSet, TaskKind};
-use rekindle_nn::{Activation, Dropout, Embedding, LayerNorm, Linear, Noise, Rows};
+use rekindle_nn::{Activation, Dropout, Embedding, Heads, LayerNorm, Linear, Noise, Rows};
 use rekindle_train::batch::{Batch, Layout, Row};
 use rekindle_train::objective::{Objective, TagTarget, Target};
 use rekindle_train::task::TrainableBackend;
@@ -50,7 +50,12 @@ fn layers<B: TrainableBackend>(suite: &mut Suite, stored: &Stored, device: &B::D
         let x = inputs.take();
         let weight = Param::from_tensor(inputs.take());
         let bias = Some(Param::from_tensor(inputs.take()));
-        Linear { weight, bias }.forward(x)
+        Linear {
+            weight,
+            bias,
+            adapter: None,
+        }
+        .forward(x, None)
     });
     let ids = indices(&stored.integers("embedding/in.1"), device);
     suite.operation::<B, 2>(
@@ -110,7 +115,8 @@ fn attention<B: TrainableBackend>(suite: &mut Suite, stored: &Stored, device: &B
         let row = (name, What::Forward, ROUNDING);
         suite.operation::<B, 2>(row, &case, device, |inputs| {
             let qkv = [inputs.take(), inputs.take(), inputs.take()];
-            B::attend(qkv, HEADS, &Dropout::new(0.0, 0), &rows).select(0, tokens)
+            let heads = Heads::bidirectional(HEADS, qkv[0].dims()[1] / HEADS);
+            B::attend(qkv, heads, &Dropout::new(0.0, 0), &rows).select(0, tokens)
         });
     }
 }
@@ -254,7 +260,7 @@ fn dropout<B: TrainableBackend>(suite: &mut Suite, stored: &Stored, device: &B::
     };
     let row = ("dropout", What::Forward, ROUNDING);
     suite.operation::<B, 2>(row, &case, device, |inputs| {
-        Dropout::new(0.25, 3).forward(inputs.take::<2>(), &rows)
+        Dropout::new(0.25, 3).forward(inputs.take::<2>(), rows.noise())
     });
 }
 
