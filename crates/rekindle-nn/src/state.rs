@@ -46,7 +46,10 @@ pub fn restore_trainable<B: Backend, M: Module<B>>(
                 Ok(values) => {
                     let dtype = parameter.val().dtype();
                     let restored = replace(parameter, TensorData::new(values, shape));
-                    restored.map(|tensor| tensor.detach().cast(dtype).require_grad())
+                    restored.map(|tensor| {
+                        let untracked = tensor.set_require_grad(false);
+                        untracked.cast(dtype).require_grad()
+                    })
                 }
                 Err(error) => {
                     self.failure.get_or_insert(error);

@@ -32,7 +32,8 @@ impl Precision {
             ) -> Param<Tensor<B, D>> {
                 parameter.map(|tensor| {
                     let is_trained = tensor.is_require_grad();
-                    tensor.detach().cast(self.0).set_require_grad(is_trained)
+                    let untracked = tensor.set_require_grad(false);
+                    untracked.cast(self.0).set_require_grad(is_trained)
                 })
             }
         }

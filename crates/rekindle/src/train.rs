@@ -162,7 +162,7 @@ fn labels(base: &Base, examples: &Examples) -> Result<LabelSet, Error> {
 
 /// The longest row: what is asked for, or a default that the model can read.
 pub(crate) fn max_length(asked: Option<usize>, base: &Base) -> Result<usize, Error> {
-    let most = base.config.max_length();
+    let most = base.architecture.max_length();
     match asked {
         Some(asked) if asked > most => Err(Error::TooLong { asked, most }),
         Some(asked) => Ok(asked),
