@@ -43,7 +43,11 @@ pub fn restore_trainable<B: Backend, M: Module<B>>(
             }
             let shape = parameter.lazy_shape();
             match self.source.read(&path.name, &shape) {
-                Ok(values) => replace(parameter, TensorData::new(values, shape)),
+                Ok(values) => {
+                    let dtype = parameter.val().dtype();
+                    let restored = replace(parameter, TensorData::new(values, shape));
+                    restored.map(|tensor| tensor.detach().cast(dtype).require_grad())
+                }
                 Err(error) => {
                     self.failure.get_or_insert(error);
                     parameter

@@ -34,6 +34,11 @@ impl<'a> TensorSource<'a> {
         }
     }
 
+    /// Whether there is a tensor of this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.shapes.contains_key(name)
+    }
+
     /// The values of a tensor that must have this shape.
     pub fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, WeightsError> {
         match self.shapes.get(name) {
