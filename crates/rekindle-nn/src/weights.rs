@@ -75,6 +75,12 @@ pub trait CheckpointNames {
     /// Whether a parameter belongs to a head, which a checkpoint may lack or have in another shape.
     fn is_head(&self, path: &ParameterPath) -> bool;
 
+    /// Whether a tensor of a checkpoint, by its name of today, is passed over in silence: a buffer, or a
+    /// second copy of a weight.
+    fn is_ignored(&self, _canonical: &str) -> bool {
+        false
+    }
+
     /// Whether the checkpoint holds the transpose: so do PyTorch's linear layers, `[outputs, inputs]`.
     fn is_transposed(&self, path: &ParameterPath) -> bool {
         path.layer == "Linear" && path.name.ends_with("weight")
@@ -282,6 +288,7 @@ impl Plan {
             .shapes
             .keys()
             .map(|name| (names.canonical(name), name.clone()))
+            .filter(|(canonical, _)| !names.is_ignored(canonical))
             .collect();
         let fresh_layers = fresh_layers(parameters, &available, source, names);
         let mut plan = Self {
