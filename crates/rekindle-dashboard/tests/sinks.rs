@@ -152,8 +152,8 @@ fn a_run_is_told_in_lines() {
     warning: the head is made anew, the base's differs: `pooler.weight`: expected [4, 4], found [8, 8]
     step 1/4  loss 1.0000  rate 5.00e-5  norm 2.500  12,345 tok/s
     step 2/4  loss 0.5000  rate 2.50e-5  norm 2.500  12,345 tok/s  2:00 left
-   sample: "Q: 2 + 2?\nA:"
-        => " 4"
+    sample: "Q: 2 + 2?\nA:"
+         => " 4"
     epoch   step train loss valid loss accuracy     mcc seconds    tok/s
      1.00      2     0.7500     0.5000   0.8750 -0.1250    61.3    9,876  best
     step 3/4  loss 0.3333  rate 1.67e-5  norm 2.500  12,345 tok/s  1:15 left
