@@ -105,7 +105,7 @@ impl Fit<'_> {
         let mut kept = Vec::new();
         let mut save = |model: &M::InnerModule| {
             base.save::<Inner<B>, _>(model, objective, &folder.model())?;
-            kept = runner.logits(model, probe, &device);
+            kept = runner.outputs(model, probe, &device);
             Ok(())
         };
         let model = self.keep_best::<B, M>(model, &mut save)?;
@@ -113,6 +113,7 @@ impl Fit<'_> {
         let hooks = Hooks {
             events,
             save: &mut save,
+            sample: None,
             // A checkpoint stands for the log up to it.
             checkpoint: Some(&mut |snapshot| match (self.unlogged)() {
                 Some(missing) => Err(missing.into()),
@@ -134,7 +135,8 @@ impl Fit<'_> {
         }
         let saved = Base::open(&folder.model())?;
         let (model, _) = saved.load::<Inner<B>, _>(model.valid(), objective.task(), true, 0)?;
-        let found = runner.logits(&model, probe, &device);
+        let model = recipe.run.dtype.cast::<Inner<B>, _>(model);
+        let found = runner.outputs(&model, probe, &device);
         compare(&kept, &found, folder)?;
         Ok(finish)
     }
