@@ -80,7 +80,9 @@ pub enum ConfigError {
         known: &'static str,
     },
     /// Query heads cannot be shared out among key heads.
-    #[error("`config.json` has {queries} attention heads, which its {keys} key heads do not divide")]
+    #[error(
+        "`config.json` has {queries} attention heads, which its {keys} key heads do not divide"
+    )]
     Heads {
         /// Heads of the queries.
         queries: usize,

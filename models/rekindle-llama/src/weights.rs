@@ -34,8 +34,7 @@ impl CheckpointNames for LlamaNames {
 
     fn is_ignored(&self, canonical: &str) -> bool {
         // Older versions of transformers stored the frequencies, and the tied weight a second time.
-        canonical.ends_with("rotary_emb.inv_freq")
-            || self.is_tied && canonical == "lm_head.weight"
+        canonical.ends_with("rotary_emb.inv_freq") || self.is_tied && canonical == "lm_head.weight"
     }
 
     fn is_head(&self, _path: &ParameterPath) -> bool {
