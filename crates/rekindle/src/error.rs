@@ -7,7 +7,7 @@ use rekindle_dashboard::ReadError;
 use rekindle_dashboard::server::ServeError;
 use rekindle_data::{DataError, RenderError, TaskKind, TokenizerError};
 use rekindle_hub::{HubError, LoadError, SaveError};
-use rekindle_nn::WeightsError;
+use rekindle_nn::{LoraError, WeightsError};
 use rekindle_train::error::TrainError;
 use rekindle_train::recipe::RecipeError;
 
@@ -44,6 +44,9 @@ pub enum Error {
     /// A file of the model cannot be read.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// The model cannot be adapted as the recipe says.
+    #[error(transparent)]
+    Adapt(#[from] LoraError),
     /// The weights do not fit the model.
     #[error(transparent)]
     Weights(#[from] WeightsError),
@@ -232,6 +235,7 @@ impl Error {
             Self::Render(error) => error.hint(),
             Self::Hub(error) => error.hint(),
             Self::Load(error) => error.hint(),
+            Self::Adapt(error) => error.hint(),
             Self::Weights(error) => error.hint(),
             Self::Backend(error) => error.hint(),
             Self::Train(error) => error.hint(),

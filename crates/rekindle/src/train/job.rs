@@ -7,7 +7,7 @@ use rekindle_dashboard::Tee;
 use rekindle_data::LabelSet;
 use rekindle_nn::{LoadReport, count, list};
 use rekindle_train::events::{Event, Events, Finish, Load, Start};
-use rekindle_train::method;
+use rekindle_train::method::{self, Anatomy};
 use rekindle_train::recipe::MethodKind;
 use rekindle_train::run::{Control, metric};
 use rekindle_train::task::{TrainableBackend, TrainableModel, TrainableTask};
@@ -71,7 +71,7 @@ impl Training<'_> {
         };
         match self.run.recipe.method.kind {
             MethodKind::Head => architecture.with_still_body(),
-            MethodKind::Full | MethodKind::LastLayers => architecture,
+            MethodKind::Full | MethodKind::LastLayers | MethodKind::Lora => architecture,
         }
     }
 
@@ -97,7 +97,14 @@ impl Training<'_> {
         let is_kept = base.answers(objective);
         let (model, report) =
             base.load::<B, M>(model, objective.task(), is_kept, recipe.train.seed)?;
-        let model = method::apply::<B, M>(model, &recipe.method);
+        let names = base.architecture.names(objective.task());
+        let anatomy = Anatomy {
+            names: names.as_ref(),
+            fresh: &report.fresh,
+            task: objective.task(),
+            seed: recipe.train.seed,
+        };
+        let (model, _adaptation) = method::apply::<B, M>(model, &recipe.method, &anatomy)?;
         let model = recipe.run.dtype.cast::<B, M>(model);
         // The weights fit, so nothing that the user gave is at fault: now the folder may be made.
         let mut session = Session::open(self.run)?;
