@@ -30,7 +30,7 @@ pub use embedding::Embedding;
 pub use heads::{Heads, Sight};
 pub use init::{initialize, lazy_parameter};
 pub use linear::{Linear, LoraAdapter};
-pub use noise::Noise;
+pub use noise::{Noise, uniform};
 pub use norm::LayerNorm;
 pub use parameters::{
     NamedMapper, NamedVisitor, Parameter, ParameterPath, count, list, map_named, visit_named,
