@@ -94,6 +94,7 @@ impl Fixture {
             Target::Labels(_) => TaskKind::MultiLabel,
             Target::Number(_) => TaskKind::Regress,
             Target::Tags(_) => TaskKind::Tag,
+            Target::Tokens(_) => TaskKind::Generate,
         };
         // `config.json` leaves the map out where it is transformers' default of two labels.
         let outputs = self

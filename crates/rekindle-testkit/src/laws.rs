@@ -222,7 +222,7 @@ where
     let logits = |layout, batch| {
         subject
             .runner(layout, batch)
-            .logits::<Inner<B>, _>(&model, &subject.rows, &device)
+            .outputs::<Inner<B>, _>(&model, &subject.rows, &device)
             .concat()
     };
     let alone = logits(Layout::Ragged, 1);

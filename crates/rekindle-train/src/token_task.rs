@@ -8,7 +8,7 @@
 use std::ops::Range;
 
 use burn::tensor::{DType, Int, Tensor, activation};
-use rekindle_nn::{CausalLm, Depth, Place, Slots, TrainBackend, list};
+use rekindle_nn::{CausalLm, Depth, Model, Place, Slots, TrainBackend, list};
 
 use crate::batch::Batch;
 use crate::optimizer::Gradients;

@@ -167,7 +167,7 @@ impl Base {
     fn names(&self, task: TaskKind) -> BertNames {
         match task {
             TaskKind::Tag => BertNames::of_tagger(self.config.family),
-            TaskKind::Classify | TaskKind::MultiLabel | TaskKind::Regress => {
+            TaskKind::Classify | TaskKind::MultiLabel | TaskKind::Regress | TaskKind::Generate => {
                 BertNames::of_classifier(self.config.family)
             }
         }
@@ -183,6 +183,7 @@ impl Base {
             TaskKind::MultiLabel => ("SequenceClassification", Some("multi_label_classification")),
             TaskKind::Regress => ("SequenceClassification", Some("regression")),
             TaskKind::Tag => ("TokenClassification", None),
+            TaskKind::Generate => ("CausalLM", None),
         };
         let default = vec!["LABEL_0".to_owned()];
         let labels = objective.labels().names();

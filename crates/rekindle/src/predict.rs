@@ -130,7 +130,7 @@ impl Predictor {
             rows: &tokenized.rows,
         };
         let evaluated = backend.run(job)?;
-        let rows = tokenized.rows.iter().zip(&evaluated.logits);
+        let rows = tokenized.rows.iter().zip(&evaluated.outputs);
         let rows = rows
             .map(|(row, logits)| {
                 let nll = self.objective.row_loss(logits, &row.target);
@@ -282,6 +282,7 @@ impl Predictor {
                     json!(self.objective.predicted_tags(logits, target)),
                 );
             }
+            TaskKind::Generate => {}
         }
         if with_logits {
             let rows: Vec<&[f32]> = logits.chunks(self.objective.num_outputs()).collect();
@@ -415,7 +416,7 @@ impl Answering<'_> {
                 }
                 answers.push(fields);
             }
-            let logits = runner.logits(model, &rows, device);
+            let logits = runner.outputs(model, &rows, device);
             for ((index, row), logits) in origins.into_iter().zip(&rows).zip(&logits) {
                 let fields = self.predictor.fields(logits, &row.target, self.with_logits);
                 answers[index].extend(fields);

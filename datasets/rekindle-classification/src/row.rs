@@ -47,7 +47,7 @@ pub fn example(record: &Record, task: TaskKind) -> Result<TextExample, RowError>
         TaskKind::Classify => Target::Class(class(record, label(record)?)?),
         TaskKind::MultiLabel => Target::Classes(classes(record)?),
         TaskKind::Regress => Target::Number(number(record)?),
-        TaskKind::Tag => return Err(no_text(record)),
+        TaskKind::Tag | TaskKind::Generate => return Err(no_text(record)),
     };
     Ok(TextExample {
         input: input(record)?,

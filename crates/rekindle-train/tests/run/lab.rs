@@ -46,6 +46,15 @@ impl<B: Backend> Model<B> for Stub<B> {
             _ => Depth::Head,
         }
     }
+
+    fn linears_mut(&mut self) -> Vec<(String, &mut Linear<B>)> {
+        let mut linears = vec![
+            ("block".to_owned(), &mut self.block),
+            ("head".to_owned(), &mut self.head),
+        ];
+        linears.extend(self.spare.as_mut().map(|spare| ("spare".to_owned(), spare)));
+        linears
+    }
 }
 
 impl<B: TrainBackend> Classifier<B> for Stub<B> {
@@ -57,7 +66,9 @@ impl<B: TrainBackend> Classifier<B> for Stub<B> {
             .collect();
         let firsts = Tensor::from_data(starts.as_slice(), &input.ids.device());
         let first = self.embedding.forward(input.ids.select(0, firsts));
-        self.head.forward(self.block.forward(first).tanh())
+        let noise = rows.noise();
+        self.head
+            .forward(self.block.forward(first, noise).tanh(), noise)
     }
 }
 

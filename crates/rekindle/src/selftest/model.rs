@@ -129,10 +129,11 @@ impl Tiny {
         let model = self.model::<B>(device);
         let rows: Vec<&Row> = self.rows[..BATCH_SIZE].iter().collect();
         let targets: Vec<&Target> = rows.iter().map(|row| &row.target).collect();
-        let logits = RowTask.logits(&model, Batch::<B>::new(&rows, layout, device));
+        let logits = RowTask.outputs(&model, Batch::<B>::new(&rows, layout, device));
         let loss = self.objective.loss_sum(logits.clone(), &targets) / BATCH_SIZE as f64;
         let mut gradients = Gradients::<B>::default();
-        let missing = gradients.add(&model, loss.backward());
+        gradients.add(&model, loss.backward());
+        let missing = gradients.missing(&model);
         assert!(missing.is_empty(), "no gradient of {}", missing.join(", "));
         let logits = Computed {
             scale: Scale::One,

@@ -164,7 +164,7 @@ fn tagging<B: TrainableBackend>(suite: &mut Suite, stored: &Stored, device: &B::
     let name = ("tagging", What::Loss, ROUNDING);
     suite.operation::<B, 1>(name, &stored.case("tagging"), device, |inputs| {
         let batch = Batch::<B>::new(&[&row], Layout::Ragged, device);
-        loss.mean(inputs.take::<2>().select(0, batch.tagged))
+        loss.mean(inputs.take::<2>().select(0, batch.scored))
     });
 }
 

@@ -49,7 +49,8 @@ fn clipping<B: TrainableBackend>(stored: &Stored, device: &B::Device) -> [Vec<Co
     ];
     let half = Tensor::cat(squares.to_vec(), 0).sum() * 0.5;
     let mut gradients = Gradients::<B>::default();
-    let missing = gradients.add(&model, half.backward());
+    gradients.add(&model, half.backward());
+    let missing = gradients.missing(&model);
     assert!(missing.is_empty(), "no gradient of {}", missing.join(", "));
     let norm = gradients.norm();
     let factor = clip_factor(norm, MAX_NORM);

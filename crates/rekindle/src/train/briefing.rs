@@ -158,6 +158,11 @@ fn sample(row: &Row, tokenizer: &TextTokenizer, labels: &LabelSet) -> Sample {
             });
             marked.collect::<Vec<_>>().join(" ")
         }
+        Target::Tokens(weights) => {
+            let targets = row.ids.iter().zip(weights);
+            let targets = targets.filter(|(_, weight)| **weight == 1.0);
+            tokenizer.decode(&targets.map(|(id, _)| *id).collect::<Vec<_>>())
+        }
     };
     Sample { text, target }
 }
@@ -186,7 +191,7 @@ fn baseline(train: &[Row], valid: &[Row], labels: &LabelSet) -> Option<String> {
             match &row.target {
                 Target::Class(class) => classes.push(*class),
                 Target::Tags(tags) => classes.extend(tags.iter().map(|tag| tag.class)),
-                Target::Labels(_) | Target::Number(_) => {}
+                Target::Labels(_) | Target::Number(_) | Target::Tokens(_) => {}
             }
         }
         classes

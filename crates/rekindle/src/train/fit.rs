@@ -105,7 +105,7 @@ impl Fit<'_> {
         let mut kept = Vec::new();
         let mut save = |model: &M::InnerModule| {
             base.save::<Inner<B>, _>(model, objective, &folder.model())?;
-            kept = runner.logits(model, probe, &device);
+            kept = runner.outputs(model, probe, &device);
             Ok(())
         };
         let model = self.keep_best::<B, M>(model, &mut save)?;
@@ -134,7 +134,7 @@ impl Fit<'_> {
         }
         let saved = Base::open(&folder.model())?;
         let (model, _) = saved.load::<Inner<B>, _>(model.valid(), objective.task(), true, 0)?;
-        let found = runner.logits(&model, probe, &device);
+        let found = runner.outputs(&model, probe, &device);
         compare(&kept, &found, folder)?;
         Ok(finish)
     }

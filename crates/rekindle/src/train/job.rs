@@ -40,7 +40,7 @@ impl Job for Training<'_> {
         let num_outputs = self.run.objective.num_outputs();
         match self.run.objective.task() {
             TaskKind::Tag => self.train::<B, _, _>(&TagTask, config.tagger(num_outputs, device)),
-            TaskKind::Classify | TaskKind::MultiLabel | TaskKind::Regress => {
+            TaskKind::Classify | TaskKind::MultiLabel | TaskKind::Regress | TaskKind::Generate => {
                 self.train::<B, _, _>(&RowTask, config.classifier(num_outputs, device))
             }
         }
