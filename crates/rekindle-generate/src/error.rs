@@ -51,19 +51,26 @@ impl GenerateError {
     pub fn hint(&self) -> Option<String> {
         let text = match self {
             Self::Setting { .. } => return None,
-            Self::Greedy { name } => format!("leave `{name}` out, or give a temperature, such as 0.7"),
+            Self::Greedy { name } => {
+                format!("leave `{name}` out, or give a temperature, such as 0.7")
+            }
             Self::EmptyStop => "give a text at which to stop, or none".to_owned(),
             Self::EmptyPrompt => "give a text to go on from".to_owned(),
             Self::NoTokens => "ask for 1 or more".to_owned(),
             Self::TooLong { prompt, most, .. } if prompt < most => {
-                format!("ask for at most {} tokens, or shorten the prompt", most - prompt)
+                format!(
+                    "ask for at most {} tokens, or shorten the prompt",
+                    most - prompt
+                )
             }
             Self::TooLong { most, .. } => {
                 format!("shorten the prompt to less than {most} tokens")
             }
-            Self::NotFinite => "its weights are damaged, or its training diverged; take an earlier \
+            Self::NotFinite => {
+                "its weights are damaged, or its training diverged; take an earlier \
                                 checkpoint, or copy the model again"
-                .to_owned(),
+                    .to_owned()
+            }
         };
         Some(text)
     }

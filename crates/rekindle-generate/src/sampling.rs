@@ -88,7 +88,10 @@ impl Sampling {
         ids: &[u32],
         row: u64,
     ) -> Result<u32, GenerateError> {
-        if logits.iter().any(|logit| logit.is_nan() || *logit == f32::INFINITY) {
+        if logits
+            .iter()
+            .any(|logit| logit.is_nan() || *logit == f32::INFINITY)
+        {
             return Err(GenerateError::NotFinite);
         }
         self.penalize(&mut logits, ids);
@@ -139,7 +142,8 @@ impl Sampling {
                 scores.select_nth_unstable_by(top_k - 1, |a, b| b.1.total_cmp(&a.1));
             scores.retain(|(_, score)| *score >= least);
         }
-        scores.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        // Of equal ones the last comes first: where top-p cuts, transformers keeps those.
+        scores.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(b.0.cmp(&a.0)));
         let mut candidates = probabilities(&scores);
         if let Some(top_p) = self.top_p {
             let mut reached = 0.0;

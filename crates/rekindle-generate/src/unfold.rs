@@ -120,7 +120,8 @@ mod tests {
 
     #[test]
     fn tokens_without_text_add_nothing() {
-        let silent = |ids: &[u32]| bytes(&ids.iter().copied().filter(|&id| id > 0).collect::<Vec<_>>());
+        let silent =
+            |ids: &[u32]| bytes(&ids.iter().copied().filter(|&id| id > 0).collect::<Vec<_>>());
         let mut unfolding = Unfolding::after(&[0, 0]);
         let pieces = [97, 0, 98].map(|id| unfolding.push(id, &silent));
         assert_eq!(pieces, ["a", "", "b"]);
