@@ -2,7 +2,7 @@
 
 use burn::tensor::{Tensor, backend::Backend};
 
-use crate::Heads;
+use crate::{Columns, Heads, composed};
 
 /// Keys and values of a decoder, room for all columns made beforehand.
 #[derive(Clone, Debug)]
@@ -35,6 +35,7 @@ impl<B: Backend> KvCache<B> {
             layers: (0..num_blocks).map(|_| layer()).collect(),
         }
     }
+
     /// Keeps these rows alone, in this order.
     pub fn keep(&mut self, rows: &[usize]) {
         let rows: Vec<i32> = rows.iter().map(|&row| row as i32).collect();
@@ -43,5 +44,31 @@ impl<B: Backend> KvCache<B> {
             layer.keys = layer.keys.clone().select(0, rows.clone());
             layer.values = layer.values.clone().select(0, rows);
         }
+    }
+}
+
+impl<B: Backend> LayerCache<B> {
+    /// Adds the keys and values of new columns, and lets their queries attend over all columns so far.
+    ///
+    /// Slots of padding get numbers that mean nothing.
+    ///
+    /// # Shapes
+    /// - q, output: `[N, H·C]`; k, v: `[N, K·C]`, with `N` the slots of the columns
+    ///
+    /// # Panics
+    /// If the cache has no room for the columns, or other rows.
+    pub fn attend(
+        &mut self,
+        qkv: [Tensor<B, 2>; 3],
+        heads: Heads,
+        columns: &Columns,
+    ) -> Tensor<B, 2> {
+        let [rows, _, room, _] = self.keys.dims();
+        assert_eq!(rows, columns.padding.len(), "a cache keeps its rows");
+        assert!(
+            columns.past + columns.width <= room,
+            "a cache has room for all columns"
+        );
+        composed::attend_cached(self, qkv, heads, columns)
     }
 }

@@ -1,110 +1,12 @@
 //! The operations of [`TrainBackend`] composed of Burn's own: the reference for every kernel.
 
-use burn::tensor::{Int, Tensor, TensorData, activation, backend::Backend};
+mod attention;
 
-use crate::{AdamWStep, Dropout, Heads, Rows, TrainBackend};
+use burn::tensor::{DType, Int, Tensor, activation, backend::Backend};
 
-/// Added to the scores of padding; their softmax is exactly zero in f32.
-const MASKED: f32 = -1e30;
+use crate::AdamWStep;
 
-/// See [`TrainBackend::attend`].
-pub(crate) fn attend<B: TrainBackend>(
-    [q, k, v]: [Tensor<B, 2>; 3],
-    heads: Heads,
-    dropout: &Dropout,
-    rows: &Rows,
-) -> Tensor<B, 2> {
-    let grid = Grid::<B>::new(rows, &q.device());
-    let split = |x: Tensor<B, 2>, number: usize| {
-        grid.spread(x)
-            .reshape([rows.len(), grid.width, number, heads.size])
-            .swap_dims(1, 2) // [B, H, T, C]
-    };
-    let (q, k, v) = (
-        split(q, heads.queries),
-        split(k, heads.keys),
-        split(v, heads.keys),
-    );
-    let scores = q.matmul(k.transpose()) / (heads.size as f64).sqrt(); // [B, H, T, T]
-    let scores = match &grid.bias {
-        Some(bias) => scores + bias.clone(),
-        None => scores,
-    };
-    let weights = dropout.forward(activation::softmax(scores, 3), rows.noise());
-    let mixed = weights.matmul(v).swap_dims(1, 2); // [B, T, H, C]
-    grid.collect(mixed.reshape([rows.len() * grid.width, heads.queries * heads.size]))
-}
-
-/// Rows laid out as a rectangle of `[B, T]` slots.
-struct Grid<B: Backend> {
-    width: usize,
-    /// Scores of padding keys, `[B, 1, 1, T]`; `None` where there is no padding.
-    bias: Option<Tensor<B, 4>>,
-    /// Slot in `N` of each grid slot, and grid slot of each slot in `N`; `None` where they are the same.
-    indices: Option<[Tensor<B, 1, Int>; 2]>,
-}
-
-impl<B: Backend> Grid<B> {
-    fn new(rows: &Rows, device: &B::Device) -> Self {
-        let width = rows.uniform_width().unwrap_or_else(|| rows.longest());
-        let bias = rows
-            .lengths()
-            .iter()
-            .any(|&length| length < width)
-            .then(|| {
-                let bias: Vec<f32> = rows
-                    .lengths()
-                    .iter()
-                    .flat_map(|&length| {
-                        (0..width).map(move |t| if t < length { 0.0 } else { MASKED })
-                    })
-                    .collect();
-                Tensor::from_data(TensorData::new(bias, [rows.len(), 1, 1, width]), device)
-            });
-        let indices = rows.uniform_width().is_none().then(|| {
-            let starts = rows.starts();
-            let spread = (0..rows.len()).flat_map(|row| {
-                let (start, length) = (starts[row], rows.lengths()[row]);
-                // Padding repeats the row's first token: it is masked as a key and dropped as a query.
-                (0..width).map(move |t| if t < length { start + t } else { start })
-            });
-            let collect = rows.spread(0, |row, position| row * width + position);
-            [
-                indices(spread, device),
-                indices(collect.into_iter(), device),
-            ]
-        });
-        Self {
-            width,
-            bias,
-            indices,
-        }
-    }
-
-    /// `[N, D]` to `[B·T, D]`.
-    fn spread(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
-        match &self.indices {
-            Some([spread, _]) => x.select(0, spread.clone()),
-            None => x,
-        }
-    }
-
-    /// `[B·T, D]` to `[N, D]`.
-    fn collect(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
-        match &self.indices {
-            Some([_, collect]) => x.select(0, collect.clone()),
-            None => x,
-        }
-    }
-}
-
-fn indices<B: Backend>(
-    slots: impl Iterator<Item = usize>,
-    device: &B::Device,
-) -> Tensor<B, 1, Int> {
-    let slots: Vec<i32> = slots.map(|slot| slot as i32).collect();
-    Tensor::from_data(slots.as_slice(), device)
-}
+pub(crate) use attention::{attend, attend_cached};
 
 /// See [`TrainBackend::normalize_layer`].
 pub(crate) fn normalize_layer<B: Backend>(
@@ -113,11 +15,31 @@ pub(crate) fn normalize_layer<B: Backend>(
     shift: Tensor<B, 1>,
     epsilon: f64,
 ) -> Tensor<B, 2> {
+    let dtype = x.dtype();
+    let x = x.cast(DType::F32);
     let mean = x.clone().mean_dim(1); // [N, 1]
     let centered = x - mean;
     let variance = (centered.clone() * centered.clone()).mean_dim(1); // [N, 1]
-    let normalized = centered / (variance + epsilon).sqrt();
+    let normalized = (centered / (variance + epsilon).sqrt()).cast(dtype);
     normalized * scale.unsqueeze() + shift.unsqueeze()
+}
+
+/// See [`TrainBackend::normalize_rms`].
+pub(crate) fn normalize_rms<B: Backend>(
+    x: Tensor<B, 2>,
+    scale: Tensor<B, 1>,
+    epsilon: f64,
+) -> Tensor<B, 2> {
+    let dtype = x.dtype();
+    let x = x.cast(DType::F32);
+    let square = (x.clone() * x.clone()).mean_dim(1); // [N, 1]
+    let normalized = (x / (square + epsilon).sqrt()).cast(dtype);
+    normalized * scale.unsqueeze()
+}
+
+/// See [`TrainBackend::swiglu`].
+pub(crate) fn swiglu<B: Backend>(gate: Tensor<B, 2>, up: Tensor<B, 2>) -> Tensor<B, 2> {
+    activation::silu(gate) * up
 }
 
 /// See [`TrainBackend::gelu_exact`]. Burn's own `gelu` differentiates the approximation instead.

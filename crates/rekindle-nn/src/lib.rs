@@ -17,6 +17,7 @@ mod norm;
 mod parameters;
 mod place;
 mod roles;
+mod rotary;
 mod rows;
 mod state;
 mod train_backend;
@@ -31,12 +32,13 @@ pub use heads::{Heads, Sight};
 pub use init::{initialize, lazy_parameter};
 pub use linear::{Linear, LoraAdapter};
 pub use noise::{Noise, uniform};
-pub use norm::LayerNorm;
+pub use norm::{LayerNorm, RmsNorm};
 pub use parameters::{
     NamedMapper, NamedVisitor, Parameter, ParameterPath, count, list, map_named, visit_named,
 };
 pub use place::{Columns, Place, Slots};
 pub use roles::{CausalLm, Classifier, Depth, Input, Model, Tagger};
+pub use rotary::{Rotary, RotaryScaling, rotate};
 pub use rows::Rows;
 pub use state::{export_trainable, restore_trainable};
 pub use train_backend::{AdamWStep, TrainBackend};

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Tensor, backend::Backend};
 
-use crate::{Noise, Rows};
+use crate::{Dropout, Heads, LayerCache, Noise, Rows, TrainBackend};
 
 /// Where the tokens of a forward pass of a decoder stand, and what its blocks derive from that: made
 /// once, read by every block.
@@ -65,6 +65,29 @@ impl Slots {
         match self {
             Self::Rows(rows) => rows.noise(),
             Self::Columns(_) => None,
+        }
+    }
+}
+
+impl<B: TrainBackend> Place<B> {
+    /// Attention of one block; with columns, over what its cache holds.
+    ///
+    /// # Shapes
+    /// - q, output: `[N, H·C]`; k, v: `[N, K·C]`
+    ///
+    /// # Panics
+    /// If there are columns without a cache, or whole rows with one.
+    pub fn attend(
+        &self,
+        qkv: [Tensor<B, 2>; 3],
+        heads: Heads,
+        dropout: &Dropout,
+        cache: Option<&mut LayerCache<B>>,
+    ) -> Tensor<B, 2> {
+        match (&self.slots, cache) {
+            (Slots::Rows(rows), None) => B::attend(qkv, heads, dropout, rows),
+            (Slots::Columns(columns), Some(cache)) => cache.attend(qkv, heads, columns),
+            _ => panic!("columns are those of a cache, and rows have none"),
         }
     }
 }

@@ -4,14 +4,28 @@ use crate::Noise;
 
 /// Host-side description of a batch whose hidden states are `[N, D]`.
 ///
-/// Rows are either *ragged* (one after the other, nothing between them) or *padded* (each takes
-/// `width` slots, its tokens first). `N` is the number of slots. Masks come from lengths, never from
-/// token ids, so a real token that equals the padding id is attended and trained like any other.
+/// Rows are *ragged* (one after the other, nothing between them), *padded* (each takes `width` slots, its
+/// tokens first) or *packed* (several one after the other share `width` slots, and do not see each other).
+/// `N` is the number of slots. Masks come from lengths, never from token ids, so a real token that equals
+/// the padding id is attended and trained like any other.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rows {
     lengths: Vec<usize>,
-    width: Option<usize>,
+    layout: Layout,
     noise: Option<Noise>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Layout {
+    Ragged,
+    Padded {
+        width: usize,
+    },
+    Packed {
+        width: usize,
+        /// Rows of each pack.
+        packs: Vec<usize>,
+    },
 }
 
 impl Rows {
@@ -27,7 +41,7 @@ impl Rows {
         );
         Self {
             lengths,
-            width: None,
+            layout: Layout::Ragged,
             noise: None,
         }
     }
@@ -40,7 +54,35 @@ impl Rows {
         let rows = Self::ragged(lengths);
         let width = rows.longest().next_multiple_of(multiple);
         Self {
-            width: Some(width),
+            layout: Layout::Padded { width },
+            ..rows
+        }
+    }
+
+    /// Rows packed in order, `packs[i]` of them into pack `i`; each pack is padded on the right to the
+    /// longest one, rounded up to a multiple of `multiple`.
+    ///
+    /// # Panics
+    /// As [`Rows::padded`], and if the packs do not hold exactly these rows, or one holds none.
+    pub fn packed(lengths: Vec<usize>, packs: Vec<usize>, multiple: usize) -> Self {
+        let rows = Self::ragged(lengths);
+        assert!(
+            packs.iter().all(|&segments| segments > 0),
+            "a pack has at least one row"
+        );
+        assert_eq!(
+            packs.iter().sum::<usize>(),
+            rows.len(),
+            "each row is in a pack"
+        );
+        let ends = packs.iter().scan(0, |end, segments| {
+            *end += segments;
+            Some(rows.lengths[*end - segments..*end].iter().sum())
+        });
+        let longest: usize = ends.max().unwrap_or(0);
+        let width = longest.next_multiple_of(multiple);
+        Self {
+            layout: Layout::Packed { width, packs },
             ..rows
         }
     }
@@ -81,33 +123,61 @@ impl Rows {
 
     /// Slots of the batch: the `N` of its hidden states.
     pub fn num_slots(&self) -> usize {
-        match self.width {
-            Some(width) => width * self.lengths.len(),
-            None => self.lengths.iter().sum(),
+        match &self.layout {
+            Layout::Ragged => self.lengths.iter().sum(),
+            Layout::Padded { width } => width * self.lengths.len(),
+            Layout::Packed { width, packs } => width * packs.len(),
         }
     }
 
-    /// Slots that one row takes when all rows take the same number of them.
+    /// Slots that one row takes when all rows take the same number of them; `None` for packed rows.
     pub fn uniform_width(&self) -> Option<usize> {
-        self.width.or_else(|| {
-            let first = self.lengths[0];
-            self.lengths
-                .iter()
-                .all(|&length| length == first)
-                .then_some(first)
-        })
+        match self.layout {
+            Layout::Ragged => {
+                let first = self.lengths[0];
+                let is_uniform = self.lengths.iter().all(|&length| length == first);
+                is_uniform.then_some(first)
+            }
+            Layout::Padded { width } => Some(width),
+            Layout::Packed { .. } => None,
+        }
+    }
+
+    /// Packs and slots of each, where rows are packed.
+    pub(crate) fn packed_size(&self) -> Option<[usize; 2]> {
+        match &self.layout {
+            Layout::Packed { width, packs } => Some([packs.len(), *width]),
+            Layout::Ragged | Layout::Padded { .. } => None,
+        }
     }
 
     /// The slot at which each row begins.
     pub fn starts(&self) -> Vec<usize> {
-        if let Some(width) = self.width {
-            return (0..self.lengths.len()).map(|row| row * width).collect();
-        }
-        let starts = self.lengths.iter().scan(0, |end, length| {
-            *end += length;
-            Some(*end - length)
+        let starts = self.lengths.iter().zip(self.empty_after());
+        let starts = starts.scan(0, |end, (length, empty)| {
+            let start = *end;
+            *end += length + empty;
+            Some(start)
         });
         starts.collect()
+    }
+
+    /// Slots of padding after each row.
+    fn empty_after(&self) -> Vec<usize> {
+        match &self.layout {
+            Layout::Ragged => vec![0; self.lengths.len()],
+            Layout::Padded { width } => self.lengths.iter().map(|length| width - length).collect(),
+            Layout::Packed { width, packs } => {
+                let mut empty = vec![0; self.lengths.len()];
+                let mut first = 0;
+                for segments in packs {
+                    let last = first + segments - 1;
+                    empty[last] = width - self.lengths[first..=last].iter().sum::<usize>();
+                    first = last + 1;
+                }
+                empty
+            }
+        }
     }
 
     /// Position of each slot in its row, counted from 0; padding slots have position 0.
@@ -118,10 +188,10 @@ impl Rows {
     /// One value per slot: `value(row, position)` where there is a token, `padding` elsewhere.
     pub fn spread<T: Clone>(&self, padding: T, value: impl Fn(usize, usize) -> T) -> Vec<T> {
         let mut slots = Vec::with_capacity(self.num_slots());
-        for (row, &length) in self.lengths.iter().enumerate() {
+        let rows = self.lengths.iter().zip(self.empty_after());
+        for (row, (&length, empty)) in rows.enumerate() {
             slots.extend((0..length).map(|position| value(row, position)));
-            let padded = self.width.map_or(0, |width| width - length);
-            slots.extend(std::iter::repeat_n(padding.clone(), padded));
+            slots.extend(std::iter::repeat_n(padding.clone(), empty));
         }
         slots
     }
@@ -149,6 +219,28 @@ mod tests {
             rows.spread(9, |row, position| row * 4 + position),
             [0, 1, 2, 9, 4, 9, 9, 9]
         );
+    }
+
+    #[test]
+    fn packed_rows_follow_each_other_and_restart_their_positions() {
+        let rows = Rows::packed(vec![2, 1, 4, 1], vec![2, 2], 4);
+        assert_eq!(rows.num_slots(), 16);
+        assert_eq!(rows.starts(), [0, 2, 8, 12]);
+        assert_eq!(
+            rows.positions(),
+            [0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 0, 0, 0, 0]
+        );
+        assert_eq!(
+            rows.spread(9, |row, _| row),
+            [0, 0, 1, 9, 9, 9, 9, 9, 2, 2, 2, 2, 3, 9, 9, 9]
+        );
+        assert_eq!(rows.uniform_width(), None);
+    }
+
+    #[test]
+    #[should_panic(expected = "each row is in a pack")]
+    fn a_row_outside_the_packs_is_refused() {
+        let _ = Rows::packed(vec![2, 1], vec![1], 1);
     }
 
     #[test]

@@ -43,7 +43,14 @@ pub fn restore_trainable<B: Backend, M: Module<B>>(
             }
             let shape = parameter.lazy_shape();
             match self.source.read(&path.name, &shape) {
-                Ok(values) => replace(parameter, TensorData::new(values, shape)),
+                Ok(values) => {
+                    let dtype = parameter.val().dtype();
+                    let restored = replace(parameter, TensorData::new(values, shape));
+                    restored.map(|tensor| {
+                        let untracked = tensor.set_require_grad(false);
+                        untracked.cast(dtype).require_grad()
+                    })
+                }
                 Err(error) => {
                     self.failure.get_or_insert(error);
                     parameter

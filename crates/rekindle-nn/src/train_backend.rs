@@ -18,7 +18,7 @@ pub trait TrainBackend: Backend {
     ///
     /// # Shapes
     /// - q, output: `[N, H·C]`, heads side by side
-    /// - k, v: `[N, K·C]`
+    /// - k, v: `[N, K·C]`; query head `h` reads key head `h / (H/K)`
     fn attend(
         [q, k, v]: [Tensor<Self, 2>; 3],
         heads: Heads,
@@ -39,6 +39,19 @@ pub trait TrainBackend: Backend {
         epsilon: f64,
     ) -> Tensor<Self, 2> {
         composed::normalize_layer(x, scale, shift, epsilon)
+    }
+
+    /// Division of each row by its root mean square (Zhang and Sennrich, 2019), computed in f32.
+    ///
+    /// # Shapes
+    /// - x, output: `[N, D]`; scale: `[D]`
+    fn normalize_rms(x: Tensor<Self, 2>, scale: Tensor<Self, 1>, epsilon: f64) -> Tensor<Self, 2> {
+        composed::normalize_rms(x, scale, epsilon)
+    }
+
+    /// `silu(gate) up`, the gated unit of Llama's feed-forward layers (Shazeer, 2020).
+    fn swiglu(gate: Tensor<Self, 2>, up: Tensor<Self, 2>) -> Tensor<Self, 2> {
+        composed::swiglu(gate, up)
     }
 
     /// `x Φ(x)` with the exact error function, its gradient exact as well.

@@ -34,6 +34,11 @@ impl<'a> TensorSource<'a> {
         }
     }
 
+    /// Whether there is a tensor of this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.shapes.contains_key(name)
+    }
+
     /// The values of a tensor that must have this shape.
     pub fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, WeightsError> {
         match self.shapes.get(name) {
@@ -69,6 +74,12 @@ pub trait CheckpointNames {
 
     /// Whether a parameter belongs to a head, which a checkpoint may lack or have in another shape.
     fn is_head(&self, path: &ParameterPath) -> bool;
+
+    /// Whether a tensor of a checkpoint, by its name of today, is passed over in silence: a buffer, or a
+    /// second copy of a weight.
+    fn is_ignored(&self, _canonical: &str) -> bool {
+        false
+    }
 
     /// Whether the checkpoint holds the transpose: so do PyTorch's linear layers, `[outputs, inputs]`.
     fn is_transposed(&self, path: &ParameterPath) -> bool {
@@ -277,6 +288,7 @@ impl Plan {
             .shapes
             .keys()
             .map(|name| (names.canonical(name), name.clone()))
+            .filter(|(canonical, _)| !names.is_ignored(canonical))
             .collect();
         let fresh_layers = fresh_layers(parameters, &available, source, names);
         let mut plan = Self {

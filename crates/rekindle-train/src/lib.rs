@@ -11,6 +11,7 @@ pub mod method;
 pub mod metrics;
 pub mod objective;
 pub mod optimizer;
+pub mod precision;
 pub mod recipe;
 pub mod run;
 pub mod schedule;

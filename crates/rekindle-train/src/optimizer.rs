@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use burn::module::{AutodiffModule, Param};
-use burn::tensor::{Tensor, TensorData, backend::AutodiffBackend};
+use burn::tensor::{DType, Tensor, TensorData, backend::AutodiffBackend};
 use rekindle_nn::{
     AdamWStep, ExportedTensor, NamedMapper, NamedVisitor, ParameterPath, TensorSource,
     TrainBackend, WeightsError, list, map_named, visit_named,
@@ -13,6 +13,9 @@ use crate::task::{Inner, TrainableBackend};
 
 /// torch's names of the two moments.
 const MOMENTS: [&str; 2] = ["exp_avg", "exp_avg_sq"];
+
+/// Name of a master.
+const MASTER: &str = "master";
 
 /// torch adds this to the norm when it clips.
 const CLIP_EPSILON: f64 = 1e-6;
@@ -108,7 +111,7 @@ impl<B: TrainableBackend> NamedVisitor<B> for Collect<'_, B> {
         let Some(gradient) = tensor.grad_remove(self.gradients) else {
             return;
         };
-        let gradient = gradient.flatten::<1>(0, D - 1);
+        let gradient = gradient.flatten::<1>(0, D - 1).cast(DType::F32);
         let sum = match self.sums.remove(&path.name) {
             Some(sum) => sum + gradient,
             None => gradient,
@@ -118,10 +121,14 @@ impl<B: TrainableBackend> NamedVisitor<B> for Collect<'_, B> {
 }
 
 /// `AdamW` with torch's defaults: β 0.9 and 0.999, ε 1e-8.
+///
+/// Of a parameter in another type than f32 it keeps a copy in f32, the master, which it moves; the
+/// parameter is the master rounded. Otherwise small updates would be lost in the rounding.
 #[derive(Debug)]
 pub struct AdamW<B: TrainBackend> {
     weight_decay: f64,
     moments: HashMap<String, [Tensor<B, 1>; 2]>,
+    masters: HashMap<String, Tensor<B, 1>>,
     count: u64,
 }
 
@@ -131,6 +138,7 @@ impl<B: TrainBackend> AdamW<B> {
         Self {
             weight_decay,
             moments: HashMap::new(),
+            masters: HashMap::new(),
             count: 0,
         }
     }
@@ -160,16 +168,17 @@ impl<B: TrainBackend> AdamW<B> {
         map_named::<A, M>(model, &mut update)
     }
 
-    /// The moments by the names that torch gives them; with [`AdamW::count`] all that it remembers.
+    /// The moments by the names that torch gives them, and the masters; with [`AdamW::count`] all that it remembers.
     pub fn export(&self) -> Vec<ExportedTensor> {
         let mut names: Vec<&String> = self.moments.keys().collect();
         names.sort_unstable();
         names
             .into_iter()
             .flat_map(|name| {
-                let pairs = MOMENTS.iter().zip(&self.moments[name]);
-                pairs.map(move |(kind, moment)| {
-                    ExportedTensor::new(format!("{name}.{kind}"), moment.clone())
+                let moments = MOMENTS.iter().copied().zip(&self.moments[name]);
+                let master = self.masters.get(name).map(|master| (MASTER, master));
+                moments.chain(master).map(move |(kind, values)| {
+                    ExportedTensor::new(format!("{name}.{kind}"), values.clone())
                 })
             })
             .collect()
@@ -195,6 +204,9 @@ impl<B: TrainBackend> AdamW<B> {
                 Ok(Tensor::from_data(TensorData::new(values, [size]), device))
             };
             let moments = [read(MOMENTS[0])?, read(MOMENTS[1])?];
+            if source.has(&format!("{name}.{MASTER}")) {
+                optimizer.masters.insert(name.clone(), read(MASTER)?);
+            }
             optimizer.moments.insert(name, moments);
         }
         Ok(optimizer)
@@ -229,9 +241,10 @@ impl<A: TrainableBackend> NamedMapper<A> for Update<'_, A> {
         };
         let id = parameter.id;
         let tensor = parameter.into_value().inner();
-        let (shape, device) = (tensor.dims(), tensor.device());
-        let tensor = tensor.flatten::<1>(0, D - 1);
-        let zeros = || Tensor::zeros([tensor.dims()[0]], &device);
+        let (shape, device, dtype) = (tensor.dims(), tensor.device(), tensor.dtype());
+        let master = self.optimizer.masters.remove(&path.name);
+        let tensor = master.unwrap_or_else(|| tensor.flatten::<1>(0, D - 1).cast(DType::F32));
+        let zeros = || Tensor::zeros([tensor.dims()[0]], (&device, DType::F32));
         let [moment1, moment2] = self
             .optimizer
             .moments
@@ -255,7 +268,11 @@ impl<A: TrainableBackend> NamedMapper<A> for Update<'_, A> {
         self.optimizer
             .moments
             .insert(path.name.clone(), [moment1, moment2]);
-        let tensor = Tensor::from_inner(tensor.reshape(shape));
+        if dtype != DType::F32 {
+            let masters = &mut self.optimizer.masters;
+            masters.insert(path.name.clone(), tensor.clone());
+        }
+        let tensor = Tensor::from_inner(tensor.cast(dtype).reshape(shape));
         Param::initialized(id, tensor.require_grad())
     }
 }

@@ -44,6 +44,8 @@ pub struct ModelRecipe {
     /// Rate of every dropout; the checkpoint's own if omitted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dropout: Option<f64>,
+    /// Whether what blocks compute is not kept but computed again on the way back: less memory, more time.
+    pub gradient_checkpointing: bool,
 }
 
 /// `[method]`.
@@ -84,10 +86,15 @@ pub struct DataRecipe {
     /// Longest row in tokens; 256 or what the model can take if omitted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_length: Option<usize>,
-    /// What happens to longer rows.
-    pub truncation: Truncation,
+    /// What happens to longer rows; if omitted, prompts and chats are left out, others cut on the right.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub truncation: Option<Truncation>,
+    /// `generate`: how much the tokens of a prompt count as targets, beside 1 for those of its answer.
+    pub prompt_loss_weight: f64,
     /// How rows are put into batches.
     pub batching: Batching,
+    /// `generate`: whether several rows share the room of a longest one; a batch then counts rooms.
+    pub pack: bool,
 }
 
 /// `[train]`.
@@ -121,6 +128,8 @@ pub struct TrainRecipe {
     pub evaluate_every: Every,
     /// Steps between logged steps.
     pub log_every: usize,
+    /// `generate`: prompts that are answered at each evaluation.
+    pub samples: Vec<String>,
 }
 
 /// Shape of the learning rate after warm-up.
@@ -179,6 +188,19 @@ pub struct RunRecipe {
     pub output: String,
     /// Backend, or `auto`.
     pub backend: String,
+    /// Type of weights and activations.
+    pub dtype: Precision,
+}
+
+/// Type of the numbers that a model computes with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Precision {
+    /// 32-bit floats.
+    #[default]
+    F32,
+    /// 16-bit floats with the exponent of 32-bit ones; the optimizer keeps 32-bit weights.
+    Bf16,
 }
 
 impl Default for ModelRecipe {
@@ -187,6 +209,7 @@ impl Default for ModelRecipe {
             base: "sentence-transformers/all-MiniLM-L6-v2".to_owned(),
             task: None,
             dropout: None,
+            gradient_checkpointing: false,
         }
     }
 }
@@ -208,8 +231,10 @@ impl Default for DataRecipe {
             valid: None,
             valid_fraction: 0.1,
             max_length: None,
-            truncation: Truncation::Right,
+            truncation: None,
+            prompt_loss_weight: 0.0,
             batching: Batching::Bucketed,
+            pack: false,
         }
     }
 }
@@ -230,6 +255,7 @@ impl Default for TrainRecipe {
             seed: 42,
             evaluate_every: Every::Epoch(EpochWord::Epoch),
             log_every: 1,
+            samples: Vec::new(),
         }
     }
 }
@@ -251,24 +277,28 @@ impl Default for RunRecipe {
         Self {
             output: "runs/{date}-{model}-{task}".to_owned(),
             backend: "auto".to_owned(),
+            dtype: Precision::F32,
         }
     }
 }
 
 impl MethodKind {
-    /// The learning rate that the reference stack uses with this method on an encoder.
-    pub fn default_learning_rate(self) -> f64 {
+    /// The learning rate that the reference stack uses with this method and task.
+    pub fn default_learning_rate(self, task: TaskKind) -> f64 {
         match self {
+            Self::Full | Self::LastLayers if task == TaskKind::Generate => 2e-5,
             Self::Full | Self::LastLayers => 5e-5,
             Self::Head => 1e-3,
         }
     }
 }
 
-impl TrainRecipe {
-    /// The highest learning rate of a run with this method.
-    pub fn peak_learning_rate(&self, method: MethodKind) -> f64 {
-        let default = method.default_learning_rate() * self.learning_rate_multiplier;
-        self.learning_rate.unwrap_or(default)
+impl Recipe {
+    /// The highest learning rate of the run.
+    pub fn peak_learning_rate(&self) -> f64 {
+        let task = self.model.task.unwrap_or(TaskKind::Classify);
+        let default = self.method.kind.default_learning_rate(task);
+        let scaled = default * self.train.learning_rate_multiplier;
+        self.train.learning_rate.unwrap_or(scaled)
     }
 }

@@ -13,6 +13,7 @@ const FULL: &str = r#"
 base = "org/name"
 task = "tag"
 dropout = 0.25
+gradient_checkpointing = true
 
 [method]
 kind = "last-layers"
@@ -25,7 +26,9 @@ valid = "v.jsonl"
 valid_fraction = 0.2
 max_length = 64
 truncation = "left"
+prompt_loss_weight = 0.5
 batching = "shuffled"
+pack = true
 
 [train]
 epochs = 7
@@ -40,6 +43,7 @@ max_grad_norm = 0.0
 seed = 9
 evaluate_every = 13
 log_every = 4
+samples = ["Once"]
 
 [checkpoint]
 save_every = 50
@@ -51,6 +55,7 @@ patience = 4
 [run]
 output = "there"
 backend = "flex"
+dtype = "bf16"
 "#;
 
 fn parse(text: &str) -> Result<Recipe, RecipeError> {
@@ -124,10 +129,11 @@ fn every_key_can_be_set_alone() {
 fn the_learning_rate_is_the_methods_default_times_the_multiplier() {
     let peak = |text: &str| {
         let recipe = parse(text).unwrap();
-        recipe.train.peak_learning_rate(recipe.method.kind)
+        recipe.peak_learning_rate()
     };
     assert_eq!(peak(""), 5e-5);
     assert_eq!(peak("[method]\nkind = \"head\""), 1e-3);
+    assert_eq!(peak("[model]\ntask = \"generate\""), 2e-5);
     assert_eq!(peak("[train]\nlearning_rate_multiplier = 2.0"), 1e-4);
     assert_eq!(peak("[train]\nlearning_rate = 0.5"), 0.5);
 }
@@ -200,7 +206,7 @@ fn unknown_keys_are_told_with_the_nearest_one() {
 fn an_unknown_key_without_a_near_one_gets_the_known_ones() {
     assert_snapshot!(refusal("[run]\ncolor = 1"), @r"
     unknown recipe key `run.color`
-    known here: output, backend
+    known here: output, backend, dtype
     ");
 }
 

@@ -1,18 +1,16 @@
-//! A pre-trained model on disk: the registry of architectures, loading and saving.
-//!
-//! To add an architecture: one line in [`Base::open`], and its crate in `Cargo.toml`.
+//! A pre-trained model on disk: loading and saving.
 
 use std::path::{Path, PathBuf};
 
 use burn::module::Module;
 use burn::tensor::backend::Backend;
-use rekindle_bert::{BertConfig, BertNames};
 use rekindle_data::{LabelSet, TaskKind, TextTokenizer};
 use rekindle_hub::{Checkpoint, NamedTensor, read_config, save_model};
-use rekindle_nn::{CheckpointNames, LoadReport, TensorSource, export, load};
+use rekindle_nn::{LoadReport, TensorSource, export, load};
 use rekindle_train::objective::Objective;
 use serde_json::{Map, Value, json};
 
+use crate::architecture::Architecture;
 use crate::error::Error;
 
 /// A model folder whose configuration and tokenizer have been read, and checked against each other; of
@@ -23,8 +21,8 @@ pub struct Base {
     pub folder: PathBuf,
     /// Its tokenizer.
     pub tokenizer: TextTokenizer,
-    /// Sizes and rates of the encoder.
-    pub config: BertConfig,
+    /// Sizes and rates of the model.
+    pub architecture: Architecture,
     json: Map<String, Value>,
     checkpoint: Checkpoint,
 }
@@ -33,30 +31,16 @@ impl Base {
     /// Reads a model folder, without the values of its weights.
     pub fn open(folder: &Path) -> Result<Self, Error> {
         let json = read_config(folder)?;
-        let model_type = json
-            .get("model_type")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
-        if !BertConfig::MODEL_TYPES.contains(&model_type) {
-            return Err(Error::Architecture {
-                path: folder.join("config.json"),
-                model_type: model_type.to_owned(),
-                known: BertConfig::MODEL_TYPES.to_vec(),
-            });
-        }
-        let config = BertConfig::from_json(&json).map_err(|source| Error::Config {
-            path: folder.join("config.json"),
-            source,
-        })?;
+        let architecture = Architecture::read(&json, folder)?;
         let tokenizer = TextTokenizer::from_folder(folder)?;
-        let (highest, rows) = (tokenizer.highest_id(), config.vocab_size);
+        let (highest, rows) = (tokenizer.highest_id(), architecture.vocab_size());
         if highest as usize >= rows {
             return Err(Error::Vocabulary { highest, rows });
         }
         Ok(Self {
             folder: folder.to_owned(),
             tokenizer,
-            config,
+            architecture,
             json,
             checkpoint: Checkpoint::open(folder)?,
         })
@@ -88,6 +72,9 @@ impl Base {
         if class.ends_with("ForTokenClassification") {
             return Some(TaskKind::Tag);
         }
+        if class.ends_with("ForCausalLM") || class == "GPT2LMHeadModel" {
+            return Some(TaskKind::Generate);
+        }
         let outputs = self.labels().map_or(2, |labels| labels.len());
         let problem = self.json.get("problem_type").and_then(Value::as_str);
         class
@@ -112,12 +99,15 @@ impl Base {
     pub fn answers(&self, objective: &Objective) -> bool {
         let same_labels = || self.labels().as_ref() == Some(objective.labels());
         let task = objective.task();
-        self.task() == Some(task) && (task == TaskKind::Regress || same_labels())
+        let has_labels = !matches!(task, TaskKind::Regress | TaskKind::Generate);
+        self.task() == Some(task) && (!has_labels || same_labels())
     }
 
     /// Whether the checkpoint has a last layer where a head for this task has it.
     pub fn has_head(&self, task: TaskKind) -> bool {
-        let output = output_prefix(self.names(task));
+        let Some(output) = self.architecture.output_prefix(task) else {
+            return true;
+        };
         let mut names = self.checkpoint.names();
         names.any(|name| name.starts_with(&output))
     }
@@ -131,19 +121,23 @@ impl Base {
         is_kept: bool,
         seed: u64,
     ) -> Result<(M, LoadReport), Error> {
-        let names = &self.names(task);
         let checkpoint = &self.checkpoint;
-        let output = output_prefix(*names);
+        let output = self.architecture.output_prefix(task);
+        let is_output = |name: &str| {
+            output
+                .as_ref()
+                .is_some_and(|prefix| name.starts_with(prefix))
+        };
         let shapes = checkpoint
             .names()
-            .filter(|name| is_kept || !name.starts_with(&output))
+            .filter(|name| is_kept || !is_output(name))
             .filter_map(|name| Some((name.to_owned(), checkpoint.shape(name)?.to_vec())));
         let source = TensorSource::new(shapes, |name| checkpoint.read_f32(name));
         Ok(load::<B, M>(
             model,
             &source,
-            names,
-            (seed, self.config.initializer_range),
+            self.architecture.names(task).as_ref(),
+            (seed, self.architecture.initializer_range()),
         )?)
     }
 
@@ -154,8 +148,8 @@ impl Base {
         objective: &Objective,
         folder: &Path,
     ) -> Result<(), Error> {
-        let names = self.names(objective.task());
-        let tensors = export::<B, M>(model, &names as &dyn CheckpointNames)
+        let names = self.architecture.names(objective.task());
+        let tensors = export::<B, M>(model, names.as_ref())
             .into_iter()
             .map(|tensor| NamedTensor::new(tensor.name, tensor.shape, tensor.values))
             .collect();
@@ -163,49 +157,28 @@ impl Base {
         Ok(save_model(folder, &config, tensors, &self.folder)?)
     }
 
-    /// The names of the tensors of a model for this task.
-    fn names(&self, task: TaskKind) -> BertNames {
-        match task {
-            TaskKind::Tag => BertNames::of_tagger(self.config.family),
-            TaskKind::Classify | TaskKind::MultiLabel | TaskKind::Regress | TaskKind::Generate => {
-                BertNames::of_classifier(self.config.family)
-            }
-        }
-    }
-
     /// The `config.json` of a model with this objective, as transformers writes it.
     fn config_of(&self, objective: &Objective) -> Map<String, Value> {
-        let (class, problem) = match objective.task() {
-            TaskKind::Classify => (
-                "SequenceClassification",
-                Some("single_label_classification"),
-            ),
-            TaskKind::MultiLabel => ("SequenceClassification", Some("multi_label_classification")),
-            TaskKind::Regress => ("SequenceClassification", Some("regression")),
-            TaskKind::Tag => ("TokenClassification", None),
-            TaskKind::Generate => ("CausalLM", None),
-        };
-        let default = vec!["LABEL_0".to_owned()];
-        let labels = objective.labels().names();
-        let labels = if labels.is_empty() { &default } else { labels };
-        let names = labels.iter().enumerate();
-        let id2label: Map<_, _> = names
-            .clone()
-            .map(|(id, l)| (id.to_string(), json!(l)))
-            .collect();
-        let label2id: Map<_, _> = names
-            .map(|(id, label)| (label.clone(), json!(id)))
-            .collect();
+        let task = objective.task();
         let mut config = self.json.clone();
-        config.insert(
-            "architectures".into(),
-            json!([format!("{}For{class}", self.config.class_prefix)]),
-        );
-        config.insert("id2label".into(), Value::Object(id2label));
-        config.insert("label2id".into(), Value::Object(label2id));
+        if let Some(class) = self.architecture.class(task) {
+            config.insert("architectures".into(), json!([class]));
+        }
         // Both spellings of the file's type that transformers has had; ours is always f32.
         config.shift_remove("torch_dtype");
         config.insert("dtype".into(), json!("float32"));
+        if task == TaskKind::Generate {
+            return config;
+        }
+        let [id2label, label2id] = label_maps(objective);
+        config.insert("id2label".into(), Value::Object(id2label));
+        config.insert("label2id".into(), Value::Object(label2id));
+        let problem = match task {
+            TaskKind::Classify => Some("single_label_classification"),
+            TaskKind::MultiLabel => Some("multi_label_classification"),
+            TaskKind::Regress => Some("regression"),
+            TaskKind::Tag | TaskKind::Generate => None,
+        };
         match problem {
             Some(problem) => config.insert("problem_type".into(), json!(problem)),
             None => config.shift_remove("problem_type"),
@@ -214,7 +187,18 @@ impl Base {
     }
 }
 
-/// What the tensors of the last layer begin with.
-fn output_prefix(names: BertNames) -> String {
-    format!("{}.", names.output_layer())
+/// Names of the outputs by their ids, and ids by names.
+fn label_maps(objective: &Objective) -> [Map<String, Value>; 2] {
+    let default = vec!["LABEL_0".to_owned()];
+    let labels = objective.labels().names();
+    let labels = if labels.is_empty() { &default } else { labels };
+    let names = labels.iter().enumerate();
+    let id2label = names
+        .clone()
+        .map(|(id, label)| (id.to_string(), json!(label)))
+        .collect();
+    let label2id = names
+        .map(|(id, label)| (label.clone(), json!(id)))
+        .collect();
+    [id2label, label2id]
 }

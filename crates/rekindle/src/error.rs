@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use rekindle_bert::ConfigError;
 use rekindle_checkpoint::{ListError, LockError};
 use rekindle_dashboard::ReadError;
 use rekindle_dashboard::server::ServeError;
@@ -51,7 +50,7 @@ pub enum Error {
         /// The `config.json`.
         path: PathBuf,
         /// The reason.
-        source: ConfigError,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The architecture is not one of those known.
     #[error("unknown architecture `{model_type}` in `{}`", path.display())]
@@ -62,6 +61,20 @@ pub enum Error {
         model_type: String,
         /// The values that are known.
         known: Vec<&'static str>,
+    },
+    /// The model is of the other kind: encoders score, decoders write.
+    #[error("this model {}, it cannot do the task `{task}`", if *is_decoder { "writes text" } else { "scores text" })]
+    OtherKind {
+        /// The task asked for.
+        task: TaskKind,
+        /// Whether the model is a decoder.
+        is_decoder: bool,
+    },
+    /// The backend does not compute in bf16.
+    #[error("backend `{backend}` has no bf16 arithmetic on this device")]
+    Precision {
+        /// Its name.
+        backend: &'static str,
     },
     /// The tokenizer makes ids that the model has no embedding for.
     #[error("the tokenizer's highest id is {highest}, the model's embedding has {rows} rows")]
@@ -223,6 +236,15 @@ impl Error {
                 Some("copy it again from where the model came from, or choose another model".into())
             }
             Self::Architecture { known, .. } => Some(format!("known: {}", known.join(", "))),
+            Self::OtherKind {
+                is_decoder: true, ..
+            } => Some(
+                "give rows with `prompt` and `completion`, `messages` or `text`; or take an encoder, such as BERT".into(),
+            ),
+            Self::OtherKind { .. } => {
+                Some("take a decoder, such as Llama, Qwen or GPT-2, for data without labels".into())
+            }
+            Self::Precision { .. } => Some("`--dtype f32` computes everywhere".into()),
             Self::Vocabulary { .. } => Some(
                 "tokenizer and weights are of different models; copy both from one folder".into(),
             ),

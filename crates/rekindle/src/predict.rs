@@ -2,16 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
+use burn::module::Module;
 use rekindle_data::{
     LabelSet, Limit, Record, RowError, TaskKind, TextInput, TokenizerError, Truncation,
 };
-use rekindle_nn::{LoadReport, Model};
+use rekindle_nn::{LoadReport, Model, TrainBackend};
 use rekindle_train::batch::Row;
 use rekindle_train::evaluate::{Evaluated, Runner};
 use rekindle_train::objective::{Objective, TagTarget, Target, argmax, is_set};
-use rekindle_train::task::{Inner, RowTask, TagTask, Task, TrainableBackend};
+use rekindle_train::recipe::Recipe;
+use rekindle_train::task::{Device, Inner, Task, TrainableBackend, TrainableModel, TrainableTask};
 use serde_json::{Map, Value, json};
 
+use crate::architecture::UseModel;
 use crate::backend::{Choice, Job};
 use crate::base::Base;
 use crate::error::Error;
@@ -169,12 +172,25 @@ impl Predictor {
         })
     }
 
+    fn with_model<B: TrainableBackend, U: UseModel<B>>(
+        &self,
+        device: &Device<B>,
+        code: U,
+    ) -> U::Output {
+        let architecture = &self.base.architecture;
+        architecture.with_model(&self.objective, &Recipe::default(), device, code)
+    }
+
     /// A model with the weights of the checkpoint; one without a trained head is refused.
-    fn load<B: TrainableBackend, M: Model<Inner<B>>>(&self, model: M) -> Result<M, Error> {
-        let (model, report) = self.base.load::<Inner<B>, M>(model, self.task(), true, 0)?;
+    fn load<B, M>(&self, model: M) -> Result<M::InnerModule, Error>
+    where
+        B: TrainableBackend,
+        M: TrainableModel<B>,
+    {
+        let (model, report) = self.base.load::<B, M>(model, self.task(), true, 0)?;
         let LoadReport { fresh, .. } = report;
         if fresh.is_empty() {
-            return Ok(model);
+            return Ok(model.valid());
         }
         Err(Error::Headless {
             path: self.base.folder.clone(),
@@ -335,22 +351,22 @@ impl Job for Scoring<'_> {
     type Output = Result<Evaluated, Error>;
 
     fn run<B: TrainableBackend>(self, device: &B::Device) -> Self::Output {
-        let Self {
-            predictor,
-            backend,
-            rows,
-        } = self;
-        let (config, outputs) = (&predictor.base.config, predictor.objective.num_outputs());
-        if predictor.task() == TaskKind::Tag {
-            let model = predictor.load::<B, _>(config.tagger(outputs, device))?;
-            return Ok(predictor
-                .runner(&TagTask, backend)
-                .evaluate(&model, rows, device));
-        }
-        let model = predictor.load::<B, _>(config.classifier(outputs, device))?;
-        Ok(predictor
-            .runner(&RowTask, backend)
-            .evaluate(&model, rows, device))
+        self.predictor.with_model::<B, _>(device, self)
+    }
+}
+
+impl<B: TrainableBackend> UseModel<B> for Scoring<'_> {
+    type Output = Result<Evaluated, Error>;
+
+    fn call<M, T>(self, model: M, task: T) -> Self::Output
+    where
+        M: TrainableModel<B>,
+        T: TrainableTask<B, M>,
+    {
+        let model = self.predictor.load::<B, M>(model)?;
+        let device = model.devices().remove(0);
+        let runner = self.predictor.runner(&task, self.backend);
+        Ok(runner.evaluate::<Inner<B>, _>(&model, self.rows, &device))
     }
 }
 
@@ -367,14 +383,22 @@ impl Job for Answering<'_> {
     type Output = Result<Answered, Error>;
 
     fn run<B: TrainableBackend>(self, device: &B::Device) -> Self::Output {
-        let (predictor, backend) = (self.predictor, self.backend);
-        let (config, outputs) = (&predictor.base.config, predictor.objective.num_outputs());
-        if predictor.task() == TaskKind::Tag {
-            let model = predictor.load::<B, _>(config.tagger(outputs, device))?;
-            return self.stream::<B, _, _>(&model, predictor.runner(&TagTask, backend), device);
-        }
-        let model = predictor.load::<B, _>(config.classifier(outputs, device))?;
-        self.stream::<B, _, _>(&model, predictor.runner(&RowTask, backend), device)
+        self.predictor.with_model::<B, _>(device, self)
+    }
+}
+
+impl<B: TrainableBackend> UseModel<B> for Answering<'_> {
+    type Output = Result<Answered, Error>;
+
+    fn call<M, T>(self, model: M, task: T) -> Self::Output
+    where
+        M: TrainableModel<B>,
+        T: TrainableTask<B, M>,
+    {
+        let model = self.predictor.load::<B, M>(model)?;
+        let device = model.devices().remove(0);
+        let runner = self.predictor.runner(&task, self.backend);
+        self.stream::<Inner<B>, _, _>(&model, runner, &device)
     }
 }
 
@@ -386,9 +410,9 @@ impl Answering<'_> {
         device: &B::Device,
     ) -> Result<Answered, Error>
     where
-        B: TrainableBackend,
-        M: Model<Inner<B>>,
-        T: Task<Inner<B>, M>,
+        B: TrainBackend,
+        M: Model<B>,
+        T: Task<B, M>,
     {
         let mut answered = Answered::default();
         loop {

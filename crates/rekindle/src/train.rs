@@ -86,7 +86,7 @@ pub fn prepare(
     let max_length = max_length(recipe.data.max_length, &base)?;
     let limit = Limit {
         max_length,
-        truncation: recipe.data.truncation,
+        truncation: recipe.data.truncation.unwrap_or_default(),
     };
     let tokenize = |examples: &Examples| examples.tokenize(&base.tokenizer, &labels, limit);
     let tokenized = tokenize(&examples)?;
@@ -98,7 +98,7 @@ pub fn prepare(
     let valid_tokenized = valid_examples.as_ref().map(tokenize).transpose()?;
     recipe.model.task = Some(task);
     recipe.data.max_length = Some(max_length);
-    recipe.train.learning_rate = Some(recipe.train.peak_learning_rate(recipe.method.kind));
+    recipe.train.learning_rate = Some(recipe.peak_learning_rate());
     recipe.train.learning_rate_multiplier = 1.0;
     let is_resumed = resumed.is_some();
     let folder = match resumed {
@@ -162,7 +162,7 @@ fn labels(base: &Base, examples: &Examples) -> Result<LabelSet, Error> {
 
 /// The longest row: what is asked for, or a default that the model can read.
 pub(crate) fn max_length(asked: Option<usize>, base: &Base) -> Result<usize, Error> {
-    let most = base.config.max_length();
+    let most = base.architecture.max_length();
     match asked {
         Some(asked) if asked > most => Err(Error::TooLong { asked, most }),
         Some(asked) => Ok(asked),

@@ -74,6 +74,12 @@ fn rules_of_data(data: &DataRecipe) -> Vec<Rule> {
             "at least 3",
             length.to_string(),
         ),
+        (
+            (0.0..=1.0).contains(&data.prompt_loss_weight),
+            "data.prompt_loss_weight",
+            "in [0, 1]",
+            data.prompt_loss_weight.to_string(),
+        ),
     ]
 }
 

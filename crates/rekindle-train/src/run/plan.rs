@@ -38,6 +38,7 @@ impl Plan {
             seed,
             evaluate_every,
             log_every: _,
+            samples: _,
         } = recipe.train;
         let lengths = rows.iter().map(|row| row.ids.len()).collect();
         let batches = BatchPlan::new(lengths, recipe.data.batching, batch_size, seed);
@@ -51,7 +52,7 @@ impl Plan {
             Every::Steps(steps) => steps,
             Every::Epoch(_) => steps_per_epoch,
         };
-        let peak = recipe.train.peak_learning_rate(recipe.method.kind);
+        let peak = recipe.peak_learning_rate();
         Self {
             schedule: Schedule::new(&recipe.train, peak, total_steps),
             steps_per_epoch,

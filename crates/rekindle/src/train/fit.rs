@@ -134,6 +134,7 @@ impl Fit<'_> {
         }
         let saved = Base::open(&folder.model())?;
         let (model, _) = saved.load::<Inner<B>, _>(model.valid(), objective.task(), true, 0)?;
+        let model = recipe.run.dtype.cast::<Inner<B>, _>(model);
         let found = runner.outputs(&model, probe, &device);
         compare(&kept, &found, folder)?;
         Ok(finish)

@@ -3,15 +3,14 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use rekindle_bert::BertConfig;
 use rekindle_dashboard::Tee;
-use rekindle_data::{LabelSet, TaskKind};
+use rekindle_data::LabelSet;
 use rekindle_nn::{LoadReport, count, list};
 use rekindle_train::events::{Event, Events, Finish, Load, Start};
 use rekindle_train::method;
 use rekindle_train::recipe::MethodKind;
 use rekindle_train::run::{Control, metric};
-use rekindle_train::task::{RowTask, TagTask, TrainableBackend, TrainableModel, TrainableTask};
+use rekindle_train::task::{TrainableBackend, TrainableModel, TrainableTask};
 
 use super::briefing::name_some;
 use super::checkpoints::Found;
@@ -19,6 +18,7 @@ use super::fit::Fit;
 use super::output::LOG;
 use super::session::Session;
 use super::{Briefing, Prepared, receipt};
+use crate::architecture::{Architecture, UseModel};
 use crate::backend::Job;
 use crate::base::Base;
 use crate::error::Error;
@@ -36,32 +36,42 @@ impl Job for Training<'_> {
     type Output = Result<Finish, Error>;
 
     fn run<B: TrainableBackend>(self, device: &B::Device) -> Self::Output {
-        let config = self.config();
-        let num_outputs = self.run.objective.num_outputs();
-        match self.run.objective.task() {
-            TaskKind::Tag => self.train::<B, _, _>(&TagTask, config.tagger(num_outputs, device)),
-            TaskKind::Classify | TaskKind::MultiLabel | TaskKind::Regress | TaskKind::Generate => {
-                self.train::<B, _, _>(&RowTask, config.classifier(num_outputs, device))
-            }
+        let Prepared {
+            recipe, objective, ..
+        } = self.run;
+        if !recipe.run.dtype.is_supported::<B>(device) {
+            return Err(Error::Precision {
+                backend: self.run.backend.found.backend,
+            });
         }
+        let architecture = self.architecture();
+        architecture.with_model::<B, _>(objective, recipe, device, self)
+    }
+}
+
+impl<B: TrainableBackend> UseModel<B> for Training<'_> {
+    type Output = Result<Finish, Error>;
+
+    fn call<M, T>(self, model: M, task: T) -> Self::Output
+    where
+        M: TrainableModel<B>,
+        T: TrainableTask<B, M>,
+    {
+        self.train::<B, M, T>(&task, model)
     }
 }
 
 impl Training<'_> {
     /// The model's sizes, with the dropout of the recipe; a frozen body has none.
-    fn config(&self) -> BertConfig {
-        let config = self.run.base.config.clone();
-        let config = match self.run.recipe.model.dropout {
-            Some(rate) => config.with_dropout(rate),
-            None => config,
+    fn architecture(&self) -> Architecture {
+        let architecture = self.run.base.architecture.clone();
+        let architecture = match self.run.recipe.model.dropout {
+            Some(rate) => architecture.with_dropout(rate),
+            None => architecture,
         };
         match self.run.recipe.method.kind {
-            MethodKind::Head => BertConfig {
-                hidden_dropout: 0.0,
-                attention_dropout: 0.0,
-                ..config
-            },
-            MethodKind::Full | MethodKind::LastLayers => config,
+            MethodKind::Head => architecture.with_still_body(),
+            MethodKind::Full | MethodKind::LastLayers => architecture,
         }
     }
 
@@ -88,6 +98,7 @@ impl Training<'_> {
         let (model, report) =
             base.load::<B, M>(model, objective.task(), is_kept, recipe.train.seed)?;
         let model = method::apply::<B, M>(model, &recipe.method);
+        let model = recipe.run.dtype.cast::<B, M>(model);
         // The weights fit, so nothing that the user gave is at fault: now the folder may be made.
         let mut session = Session::open(self.run)?;
         let found = session.found.take();

@@ -1,0 +1,158 @@
+//! The registry of architectures: which model a `config.json` describes, and generic code called with it.
+//!
+//! To add an architecture: a variant, its arms below, and its crate in `Cargo.toml`.
+
+use std::path::Path;
+
+use rekindle_bert::{BertConfig, BertNames};
+use rekindle_data::TaskKind;
+use rekindle_nn::CheckpointNames;
+use rekindle_train::objective::Objective;
+use rekindle_train::recipe::Recipe;
+use rekindle_train::task::{
+    Device, RowTask, TagTask, TrainableBackend, TrainableModel, TrainableTask,
+};
+use serde_json::{Map, Value};
+
+use crate::error::Error;
+
+/// Sizes and rates of a model, by its architecture.
+#[derive(Clone, Debug)]
+pub enum Architecture {
+    /// An encoder.
+    Bert(BertConfig),
+}
+
+/// Generic code that is called with a model and its task.
+pub(crate) trait UseModel<B: TrainableBackend> {
+    /// What it gives back.
+    type Output;
+
+    /// Is called with a model that has no weights yet.
+    fn call<M, T>(self, model: M, task: T) -> Self::Output
+    where
+        M: TrainableModel<B>,
+        T: TrainableTask<B, M>;
+}
+
+impl Architecture {
+    /// Reads the `config.json` of a folder.
+    pub(crate) fn read(json: &Map<String, Value>, folder: &Path) -> Result<Self, Error> {
+        let path = || folder.join("config.json");
+        let model_type = json.get("model_type").and_then(Value::as_str);
+        let model_type = model_type.unwrap_or_default();
+        let failed = |source: Box<dyn std::error::Error + Send + Sync>| Error::Config {
+            path: path(),
+            source,
+        };
+        if BertConfig::MODEL_TYPES.contains(&model_type) {
+            return BertConfig::from_json(json)
+                .map(Self::Bert)
+                .map_err(|error| failed(error.into()));
+        }
+        Err(Error::Architecture {
+            path: path(),
+            model_type: model_type.to_owned(),
+            known: BertConfig::MODEL_TYPES.to_vec(),
+        })
+    }
+
+    /// Refuses a task that no model of this architecture has a head for.
+    pub(crate) fn check(&self, task: TaskKind) -> Result<(), Error> {
+        let is_decoder = !matches!(self, Self::Bert(_));
+        if is_decoder == (task == TaskKind::Generate) {
+            return Ok(());
+        }
+        Err(Error::OtherKind { task, is_decoder })
+    }
+
+    /// Rows of the embedding.
+    pub fn vocab_size(&self) -> usize {
+        match self {
+            Self::Bert(config) => config.vocab_size,
+        }
+    }
+
+    /// The most tokens of a row.
+    pub fn max_length(&self) -> usize {
+        match self {
+            Self::Bert(config) => config.max_length(),
+        }
+    }
+
+    /// Standard deviation of fresh weights.
+    pub(crate) fn initializer_range(&self) -> f64 {
+        match self {
+            Self::Bert(config) => config.initializer_range,
+        }
+    }
+
+    /// The same with every dropout at this rate.
+    pub(crate) fn with_dropout(self, rate: f64) -> Self {
+        match self {
+            Self::Bert(config) => Self::Bert(config.with_dropout(rate)),
+        }
+    }
+
+    /// The same with dropout in the head alone.
+    pub(crate) fn with_still_body(self) -> Self {
+        match self {
+            Self::Bert(config) => Self::Bert(BertConfig {
+                hidden_dropout: 0.0,
+                attention_dropout: 0.0,
+                ..config
+            }),
+        }
+    }
+
+    /// The names of the tensors of a model for this task.
+    pub(crate) fn names(&self, task: TaskKind) -> Box<dyn CheckpointNames> {
+        match self {
+            Self::Bert(config) => Box::new(bert_names(config, task)),
+        }
+    }
+
+    /// What the tensors of a head's last layer begin with; decoders have none that depends on the task.
+    pub(crate) fn output_prefix(&self, task: TaskKind) -> Option<String> {
+        match self {
+            Self::Bert(config) => Some(format!("{}.", bert_names(config, task).output_layer())),
+        }
+    }
+
+    /// The name of transformers' class for this task.
+    pub(crate) fn class(&self, task: TaskKind) -> Option<String> {
+        match self {
+            Self::Bert(config) => {
+                let head = match task {
+                    TaskKind::Tag => "TokenClassification",
+                    _ => "SequenceClassification",
+                };
+                Some(format!("{}For{head}", config.class_prefix))
+            }
+        }
+    }
+
+    /// Calls generic code with a model for an objective.
+    pub(crate) fn with_model<B: TrainableBackend, U: UseModel<B>>(
+        &self,
+        objective: &Objective,
+        recipe: &Recipe,
+        device: &Device<B>,
+        code: U,
+    ) -> U::Output {
+        let outputs = objective.num_outputs();
+        match self {
+            Self::Bert(config) if objective.task() == TaskKind::Tag => {
+                code.call(config.tagger(outputs, device), TagTask)
+            }
+            Self::Bert(config) => code.call(config.classifier(outputs, device), RowTask),
+        }
+    }
+}
+
+fn bert_names(config: &BertConfig, task: TaskKind) -> BertNames {
+    match task {
+        TaskKind::Tag => BertNames::of_tagger(config.family),
+        _ => BertNames::of_classifier(config.family),
+    }
+}
