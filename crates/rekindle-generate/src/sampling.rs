@@ -142,8 +142,7 @@ impl Sampling {
                 scores.select_nth_unstable_by(top_k - 1, |a, b| b.1.total_cmp(&a.1));
             scores.retain(|(_, score)| *score >= least);
         }
-        // Of equal ones the last comes first: where top-p cuts, transformers keeps those.
-        scores.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(b.0.cmp(&a.0)));
+        scores.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         let mut candidates = probabilities(&scores);
         if let Some(top_p) = self.top_p {
             let mut reached = 0.0;

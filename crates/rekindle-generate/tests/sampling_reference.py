@@ -7,7 +7,7 @@
 Each case has `logits`, `ids` (prompt and answer so far), the settings, and `probabilities`: the softmax after the
 processors that `generate` itself builds for these settings, 0 for tokens that are left out. `sampling.rs` reads it.
 Logits have few binary digits, so that the file holds them exactly. Cases whose top-p stands within 1e-5 of a sum of
-probabilities are left out: there the order of additions decides.
+probabilities or cuts between equal ones are left out: there the order of additions decides, or torch's sort.
 """
 
 import json
@@ -39,7 +39,9 @@ def is_close_call(model, case):
     settings = {name: value for name, value in case["settings"].items() if name != "top_p"}
     probabilities = torch.tensor(answer(model, {**case, "settings": settings}), dtype=torch.float64)
     sums = probabilities.sort(descending=True).values.cumsum(0)
-    return bool(((sums - case["settings"]["top_p"]).abs() < 1e-5).any())
+    kept = torch.tensor(answer(model, case)) > 0
+    is_tie = bool(torch.isin(probabilities[kept], probabilities[~kept]).any())
+    return is_tie or bool(((sums - case["settings"]["top_p"]).abs() < 1e-5).any())
 
 
 def answer(model, case):
