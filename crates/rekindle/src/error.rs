@@ -82,6 +82,22 @@ pub enum Error {
         /// Its name.
         backend: &'static str,
     },
+    /// A key of the recipe has no meaning for the task.
+    #[error("`{key}` is for the task `generate`, and this run's is `{task}`")]
+    OnlyGenerate {
+        /// The key.
+        key: &'static str,
+        /// The run's task.
+        task: TaskKind,
+    },
+    /// A prompt of the recipe leaves no room for an answer.
+    #[error("a prompt in `train.samples` has {length} tokens, and the model reads at most {most}")]
+    LongSample {
+        /// Its tokens.
+        length: usize,
+        /// Tokens possible.
+        most: usize,
+    },
     /// The tokenizer makes ids that the model has no embedding for.
     #[error("the tokenizer's highest id is {highest}, the model's embedding has {rows} rows")]
     Vocabulary {
@@ -252,6 +268,8 @@ impl Error {
             Self::OtherKind { .. } => {
                 Some("take a decoder, such as Llama, Qwen or GPT-2, for data without labels".into())
             }
+            Self::OnlyGenerate { key, .. } => Some(format!("remove `{key}`")),
+            Self::LongSample { .. } => Some("shorten it".into()),
             Self::Precision { .. } => Some("`--dtype f32` computes everywhere".into()),
             Self::Vocabulary { .. } => Some(
                 "tokenizer and weights are of different models; copy both from one folder".into(),
