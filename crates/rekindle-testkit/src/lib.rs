@@ -9,10 +9,12 @@ mod fixture;
 mod held;
 mod ladder;
 pub mod laws;
+mod names;
 mod subject;
 
 pub use close::{assert_close, assert_gradient_close, largest};
 pub use fixture::Fixture;
 pub use held::Held;
 pub use ladder::{Hidden, climb, follow_trajectory};
+pub use names::OwnNames;
 pub use subject::{Part, Subject};
