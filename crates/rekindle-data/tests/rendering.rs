@@ -233,20 +233,48 @@ fn the_prompt_weighs_what_it_is_given() {
     }
 }
 
-#[test]
-fn long_rows_are_cut_dropped_or_refused() {
-    let (tokenizer, renderer) = llama();
-    let example = completion("one two three", " 4567");
-    let (whole, weights) = row(&renderer, &example);
-    let num_targets = targets(&whole, &weights).len();
-    let cut = |max_length, truncation| {
-        let limit = Limit {
-            max_length,
-            truncation,
-        };
-        renderer.example(&example, limit, 0.0)
+/// A row of Llama whose answer has at least three tokens.
+fn long() -> GenerationExample {
+    completion("one two three", " 4567")
+}
+
+fn cut(max_length: usize, truncation: Truncation) -> Result<Rendered, RenderError> {
+    let limit = Limit {
+        max_length,
+        truncation,
     };
-    let length = whole.len();
+    llama().1.example(&long(), limit, 0.0)
+}
+
+fn cut_row(max_length: usize, truncation: Truncation) -> (Vec<u32>, Vec<f32>) {
+    match cut(max_length, truncation).unwrap() {
+        Rendered::Row {
+            ids,
+            weights,
+            truncated: true,
+        } => (ids, weights),
+        other => panic!("no cut row: {other:?}"),
+    }
+}
+
+#[test]
+fn a_long_row_loses_its_end_or_what_follows_its_beginning() {
+    let (tokenizer, renderer) = llama();
+    let (whole, weights) = row(&renderer, &long());
+    let (length, count) = (whole.len(), targets(&whole, &weights).len());
+    let (ids, weights) = cut_row(length - 2, Truncation::Right);
+    assert_eq!(ids, whole[..length - 2]);
+    assert_eq!(targets(&ids, &weights).len(), count - 2);
+    let (ids, weights) = cut_row(length - 2, Truncation::Left);
+    assert_eq!(tokenizer.decode(&ids[..1]), "<s>");
+    assert_eq!(ids[1..], whole[3..]);
+    assert_eq!(targets(&ids, &weights).len(), count);
+}
+
+#[test]
+fn a_long_row_may_be_dropped_or_refused() {
+    let (whole, weights) = row(&llama().1, &long());
+    let (length, count) = (whole.len(), targets(&whole, &weights).len());
     let all = [
         Truncation::Right,
         Truncation::Left,
@@ -254,55 +282,29 @@ fn long_rows_are_cut_dropped_or_refused() {
         Truncation::Error,
     ];
     for truncation in all {
-        assert!(matches!(
-            cut(length, truncation).unwrap(),
+        let rendered = cut(length, truncation).unwrap();
+        let is_whole = matches!(
+            rendered,
             Rendered::Row {
                 truncated: false,
                 ..
             }
-        ));
+        );
+        assert!(is_whole, "{rendered:?}");
     }
-    let Rendered::Row {
-        ids,
-        weights,
-        truncated: true,
-    } = cut(length - 2, Truncation::Right).unwrap()
-    else {
-        panic!("not cut");
-    };
-    assert_eq!(ids, whole[..length - 2]);
-    assert_eq!(targets(&ids, &weights).len(), num_targets - 2);
-    let Rendered::Row {
-        ids,
-        weights,
-        truncated: true,
-    } = cut(length - 2, Truncation::Left).unwrap()
-    else {
-        panic!("not cut");
-    };
-    assert_eq!(tokenizer.decode(&ids[..1]), "<s>");
-    assert_eq!(ids[1..], whole[3..]);
-    assert_eq!(targets(&ids, &weights).len(), num_targets);
     assert_eq!(
         cut(length - 1, Truncation::Drop).unwrap(),
         Rendered::Dropped(Dropped::TooLong)
     );
-    let error = cut(length - 1, Truncation::Error).unwrap_err();
     assert_eq!(
-        error.to_string(),
+        cut(length - 1, Truncation::Error).unwrap_err().to_string(),
         format!("the row has {length} tokens, the limit is {}", length - 1)
     );
-    for max_length in 0..=length - num_targets {
-        assert_eq!(
-            cut(max_length, Truncation::Right).unwrap(),
-            Rendered::Dropped(Dropped::NoTarget),
-            "{max_length}"
-        );
+    let without_target = Rendered::Dropped(Dropped::NoTarget);
+    for max_length in 0..=length - count {
+        assert_eq!(cut(max_length, Truncation::Right).unwrap(), without_target);
     }
-    assert_eq!(
-        cut(1, Truncation::Left).unwrap(),
-        Rendered::Dropped(Dropped::NoTarget)
-    );
+    assert_eq!(cut(1, Truncation::Left).unwrap(), without_target);
 }
 
 #[test]
