@@ -11,9 +11,7 @@ use rekindle_llama::{LlamaConfig, LlamaNames};
 use rekindle_nn::{CausalLm, CheckpointNames, TrainBackend};
 use rekindle_train::objective::Objective;
 use rekindle_train::recipe::Recipe;
-use rekindle_train::task::{
-    Device, RowTask, TagTask, TrainableBackend, TrainableModel,
-};
+use rekindle_train::task::{Device, RowTask, TagTask, TrainableBackend, TrainableModel};
 use rekindle_train::token_task::TokenTask;
 use serde_json::{Map, Value};
 

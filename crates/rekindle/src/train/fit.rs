@@ -86,7 +86,6 @@ impl Fit<'_> {
     {
         let Prepared {
             recipe,
-            backend,
             folder,
             base,
             objective,
