@@ -23,6 +23,15 @@ impl Examples {
         }
     }
 
+    /// Whether rows are chats.
+    pub fn has_chats(&self) -> bool {
+        let is_chat = |row: &GenerationExample| matches!(row.content, Content::Chat { .. });
+        match self {
+            Self::Generation(files) => rows(files).any(|(_, row)| is_chat(row)),
+            Self::Texts(_) | Self::Words(_) => false,
+        }
+    }
+
     /// Tokens of prompts, chats and texts, each with its weight as a target.
     ///
     /// # Errors
