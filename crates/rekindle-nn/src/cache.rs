@@ -35,6 +35,16 @@ impl<B: Backend> KvCache<B> {
             layers: (0..num_blocks).map(|_| layer()).collect(),
         }
     }
+
+    /// Keeps these rows alone, in this order.
+    pub fn keep(&mut self, rows: &[usize]) {
+        let rows: Vec<i32> = rows.iter().map(|&row| row as i32).collect();
+        for layer in &mut self.layers {
+            let rows = Tensor::from_data(rows.as_slice(), &layer.keys.device());
+            layer.keys = layer.keys.clone().select(0, rows.clone());
+            layer.values = layer.values.clone().select(0, rows);
+        }
+    }
 }
 
 impl<B: Backend> LayerCache<B> {

@@ -35,7 +35,7 @@ pub use linear::{Linear, LoraAdapter};
 pub use lora::{
     Adaptation, Lora, LoraError, Targets, export_adapter, group, load_adapter, lora_scale, merge,
 };
-pub use noise::Noise;
+pub use noise::{Noise, uniform};
 pub use norm::{LayerNorm, RmsNorm};
 pub use parameters::{
     NamedMapper, NamedVisitor, Parameter, ParameterPath, count, list, map_named, visit_named,

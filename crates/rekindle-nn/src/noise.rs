@@ -17,9 +17,7 @@ pub struct Noise {
 impl Noise {
     /// One factor per element: `0` with the given probability, else `1 / (1 - probability)`.
     pub(crate) fn mask(self, site: u64, probability: f64, elements: usize) -> Vec<f32> {
-        let key = [self.step, self.micro_batch, site]
-            .into_iter()
-            .fold(mix(self.seed), |key, part| mix(key ^ mix(part)));
+        let key = key(self.seed, [self.step, self.micro_batch, site]);
         let kept = (1.0 / (1.0 - probability)) as f32;
         // Two 32-bit draws from each 64-bit one.
         let threshold = (probability * f64::from(u32::MAX)) as u32;
@@ -33,6 +31,17 @@ impl Noise {
         mask.truncate(elements);
         mask
     }
+}
+
+/// A number from 0 to below 1, a pure function of a seed and of what it is for.
+pub fn uniform(seed: u64, purpose: [u64; 2]) -> f64 {
+    // As many bits as an `f64` holds exactly.
+    (key(seed, purpose) >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+fn key<const N: usize>(seed: u64, parts: [u64; N]) -> u64 {
+    let parts = parts.into_iter();
+    parts.fold(mix(seed), |key, part| mix(key ^ mix(part)))
 }
 
 /// The output function of `SplitMix64` (Steele, Lea and Flood, 2014), applied to a counter.
@@ -68,6 +77,18 @@ mod tests {
             }
             .mask(1, 0.5, 64)
         );
+    }
+
+    #[test]
+    fn uniform_numbers_repeat_and_spread_evenly() {
+        let numbers: Vec<f64> = (0..10_000).map(|index| uniform(7, [3, index])).collect();
+        assert!(numbers.iter().all(|number| (0.0..1.0).contains(number)));
+        let mean = numbers.iter().sum::<f64>() / 10_000.0;
+        // Four standard deviations.
+        assert!((mean - 0.5).abs() < 1.2e-2, "mean {mean}");
+        assert_eq!(numbers[5], uniform(7, [3, 5]));
+        assert_ne!(numbers[5], uniform(8, [3, 5]));
+        assert_ne!(numbers[5], uniform(7, [4, 5]));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! weights, `inputs.json`, and the numbers that transformers computes from them.
 
 mod close;
+pub mod decoder;
 mod fixture;
 mod held;
 mod ladder;

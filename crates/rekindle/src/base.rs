@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use burn::module::Module;
 use burn::tensor::backend::Backend;
-use rekindle_data::{LabelSet, TaskKind, TextTokenizer};
+use rekindle_data::{LabelSet, Limit, Renderer, TaskKind, TextTokenizer};
 use rekindle_hub::{Checkpoint, NamedTensor, read_config, save_model};
 use rekindle_nn::{LoadReport, TensorSource, export, load};
 use rekindle_train::objective::Objective;
@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use crate::architecture::Architecture;
 use crate::error::Error;
+use crate::rows::{Examples, Tokenized};
 
 /// A model folder whose configuration and tokenizer have been read, and checked against each other; of
 /// the weights, names and shapes.
@@ -21,6 +22,8 @@ pub struct Base {
     pub folder: PathBuf,
     /// Its tokenizer.
     pub tokenizer: TextTokenizer,
+    /// Writes prompts, chats and texts as tokens; encoders have none.
+    pub renderer: Option<Renderer>,
     /// Sizes and rates of the model.
     pub architecture: Architecture,
     json: Map<String, Value>,
@@ -37,13 +40,32 @@ impl Base {
         if highest as usize >= rows {
             return Err(Error::Vocabulary { highest, rows });
         }
+        let renderer = match &architecture {
+            Architecture::Bert(_) => None,
+            _ => Some(Renderer::open(folder, &tokenizer)?),
+        };
         Ok(Self {
             folder: folder.to_owned(),
+            renderer,
             tokenizer,
             architecture,
             json,
             checkpoint: Checkpoint::open(folder)?,
         })
+    }
+
+    /// Tokenizes examples as this model reads them.
+    pub fn tokenize(
+        &self,
+        examples: &Examples,
+        labels: &LabelSet,
+        limit: Limit,
+        prompt_loss_weight: f64,
+    ) -> Result<Tokenized, Error> {
+        match &self.renderer {
+            Some(renderer) => examples.tokenize_generation(renderer, limit, prompt_loss_weight),
+            None => examples.tokenize(&self.tokenizer, labels, limit),
+        }
     }
 
     /// The labels that the checkpoint's head gives, in the order of its outputs.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use rekindle_checkpoint::{ListError, LockError};
 use rekindle_dashboard::ReadError;
 use rekindle_dashboard::server::ServeError;
-use rekindle_data::{DataError, TaskKind, TokenizerError};
+use rekindle_data::{DataError, RenderError, TaskKind, TokenizerError};
 use rekindle_hub::{HubError, LoadError, SaveError};
 use rekindle_nn::{LoraError, WeightsError};
 use rekindle_train::error::TrainError;
@@ -34,6 +34,35 @@ pub enum Error {
         line: usize,
         /// The reason.
         source: TokenizerError,
+    },
+    /// The model's files do not tell how texts and chats become tokens.
+    #[error(transparent)]
+    Renderer(#[from] RenderError),
+    /// A prompt, a chat or a text cannot become tokens.
+    #[error("{}:{line}: {source}", path.display())]
+    Unrendered {
+        /// The data file.
+        path: PathBuf,
+        /// The row's line.
+        line: usize,
+        /// The reason.
+        source: RenderError,
+    },
+    /// Too many rows have nothing to learn.
+    #[error(
+        "{} of {total} rows have nothing to learn from: {too_long} are longer than {max_length} tokens, \
+         {without_target} have no answer left",
+        too_long + without_target
+    )]
+    Skipped {
+        /// Rows that were dropped for their length.
+        too_long: usize,
+        /// Rows without a target, or none after they were cut.
+        without_target: usize,
+        /// All rows.
+        total: usize,
+        /// The most tokens of a row.
+        max_length: usize,
     },
     /// The model was not found.
     #[error(transparent)]
@@ -78,6 +107,22 @@ pub enum Error {
     Precision {
         /// Its name.
         backend: &'static str,
+    },
+    /// A key of the recipe has no meaning for the task.
+    #[error("`{key}` is for the task `generate`, and this run's is `{task}`")]
+    OnlyGenerate {
+        /// The key.
+        key: &'static str,
+        /// The run's task.
+        task: TaskKind,
+    },
+    /// A prompt of the recipe leaves no room for an answer.
+    #[error("a prompt in `train.samples` has {length} tokens, and the model reads at most {most}")]
+    LongSample {
+        /// Its tokens.
+        length: usize,
+        /// Tokens possible.
+        most: usize,
     },
     /// The tokenizer makes ids that the model has no embedding for.
     #[error("the tokenizer's highest id is {highest}, the model's embedding has {rows} rows")]
@@ -229,6 +274,11 @@ impl Error {
             Self::Recipe(error) => error.hint(),
             Self::Data(error) => error.hint(),
             Self::Tokenizer(error) | Self::Row { source: error, .. } => error.hint(),
+            Self::Renderer(error) | Self::Unrendered { source: error, .. } => error.hint(),
+            Self::Skipped { .. } => Some(
+                "give a larger `--max-length`, or `truncation = \"left\"`, which keeps the answers"
+                    .into(),
+            ),
             Self::Hub(error) => error.hint(),
             Self::Load(error) => error.hint(),
             Self::Adapt(error) => error.hint(),
@@ -248,6 +298,8 @@ impl Error {
             Self::OtherKind { .. } => {
                 Some("take a decoder, such as Llama, Qwen or GPT-2, for data without labels".into())
             }
+            Self::OnlyGenerate { key, .. } => Some(format!("remove `{key}`")),
+            Self::LongSample { .. } => Some("shorten it".into()),
             Self::Precision { .. } => Some("`--dtype f32` computes everywhere".into()),
             Self::Vocabulary { .. } => Some(
                 "tokenizer and weights are of different models; copy both from one folder".into(),

@@ -11,11 +11,12 @@ use super::Violation;
 /// A member of the workspace, or every member under a folder, and what it may depend on.
 ///
 /// Dev-dependencies are free: a model's tests may use the test kit, which knows the trainer.
-const GRAPH: [(&str, &[&str]); 13] = [
+const GRAPH: [(&str, &[&str]); 14] = [
     ("rekindle-nn", &[]),
     ("rekindle-data", &[]),
     ("rekindle-hub", &[]),
     ("rekindle-checkpoint", &[]),
+    ("rekindle-generate", &["rekindle-nn", "rekindle-data"]),
     ("rekindle-train", &["rekindle-nn", "rekindle-data"]),
     ("rekindle-dashboard", &["rekindle-train"]),
     (
@@ -36,6 +37,7 @@ const GRAPH: [(&str, &[&str]); 13] = [
             "rekindle-data",
             "rekindle-hub",
             "rekindle-checkpoint",
+            "rekindle-generate",
             "rekindle-train",
             "rekindle-dashboard",
             "rekindle-serve",

@@ -10,7 +10,7 @@ use rekindle_train::events::{Event, Events, Finish, Load, Start};
 use rekindle_train::method::{self, Anatomy};
 use rekindle_train::recipe::MethodKind;
 use rekindle_train::run::{Control, metric};
-use rekindle_train::task::{TrainableBackend, TrainableModel, TrainableTask};
+use rekindle_train::task::{TrainableBackend, TrainableModel};
 
 use super::briefing::name_some;
 use super::checkpoints::Found;
@@ -22,6 +22,7 @@ use crate::architecture::{Architecture, UseModel};
 use crate::backend::Job;
 use crate::base::Base;
 use crate::error::Error;
+use crate::samples::ObservedTask;
 
 /// A prepared run as a [`Job`].
 pub(super) struct Training<'a> {
@@ -55,7 +56,7 @@ impl<B: TrainableBackend> UseModel<B> for Training<'_> {
     fn call<M, T>(self, model: M, task: T) -> Self::Output
     where
         M: TrainableModel<B>,
-        T: TrainableTask<B, M>,
+        T: ObservedTask<B, M>,
     {
         self.train::<B, M, T>(&task, model)
     }
@@ -86,7 +87,7 @@ impl Training<'_> {
     where
         B: TrainableBackend,
         M: TrainableModel<B>,
-        T: TrainableTask<B, M>,
+        T: ObservedTask<B, M>,
     {
         let Prepared {
             recipe,
