@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use rekindle_train::events::{
-    Checkpoint, End, Evaluation, Event, Events, Finish, Load, Skip, Split, Start, Step,
+    Checkpoint, End, Evaluation, Event, Events, Finish, Load, Sample, Skip, Split, Start, Step,
 };
 
 use crate::format::{clock, grouped};
@@ -90,6 +90,12 @@ impl<W: Write> PlainLines<W> {
                 "warning: the head is made anew, the base's differs: {mismatch}"
             ));
         }
+    }
+
+    /// Prompt and answer, a line each; line breaks are written as `\n`.
+    fn sample(&mut self, sample: &Sample) {
+        self.line(&format!("sample: {:?}", sample.prompt));
+        self.line(&format!("     => {:?}", sample.completion));
     }
 
     fn step(&mut self, step: &Step) {
@@ -236,6 +242,7 @@ impl<W: Write> Events for PlainLines<W> {
             Event::Resume(resume) => self.line(&format!("going on after step {}", resume.step)),
             Event::Skip(skip) => self.skip(&skip),
             Event::Checkpoint(checkpoint) => self.checkpoint(&checkpoint),
+            Event::Sample(sample) => self.sample(&sample),
             Event::Split(split) => self.split(&split),
             Event::Warning { message } => self.line(&format!("warning: {message}")),
             // The command that runs the training tells why it failed.

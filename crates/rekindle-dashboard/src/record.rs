@@ -13,7 +13,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use rekindle_train::events::Event;
+use rekindle_train::events::{Event, Sample};
 use rekindle_train::scores::LOSS;
 use thiserror::Error;
 
@@ -114,6 +114,8 @@ pub struct RunRecord {
     pub(crate) steps: Vec<StepRecord>,
     pub(crate) evaluations: Vec<Scores>,
     pub(crate) epochs: Vec<Scores>,
+    /// Answers at the newest evaluation.
+    pub(crate) samples: Vec<Sample>,
     pub(crate) checkpoints: Vec<Checkpoint>,
     pub(crate) warnings: Vec<String>,
     pub(crate) finish: Option<Finish>,

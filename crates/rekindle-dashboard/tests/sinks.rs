@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use insta::assert_snapshot;
 use rekindle_dashboard::{MetricsCsv, PlainLines, Sink};
 use rekindle_train::events::{
-    Checkpoint, End, Evaluation, Event, Events, Finish, Load, Resume, Skip, Split, Start, Step,
+    Checkpoint, End, Evaluation, Event, Events, Finish, Load, Resume, Sample, Skip, Split, Start,
+    Step,
 };
 use serde_json::{Map, json};
 
@@ -97,6 +98,11 @@ fn run() -> Vec<Event> {
         load(),
         step(1),
         step(2),
+        Event::Sample(Sample {
+            step: 2,
+            prompt: "Q: 2 + 2?\nA:".into(),
+            completion: " 4".into(),
+        }),
         Event::Evaluation(scores(2, &METRICS)),
         Event::Epoch(scores(2, &METRICS)),
         step(3),
@@ -134,7 +140,7 @@ fn table(events: impl IntoIterator<Item = Event>, metrics: &'static [&'static st
 
 #[test]
 fn a_run_is_told_in_lines() {
-    assert_snapshot!(lines(run(), 1), @r"
+    assert_snapshot!(lines(run(), 1), @r#"
     run reviews
     training 1,234,567 of 22,713,986 parameters of org/name on flex (processor, 2 threads)
     memory for weights, gradients and optimizer: 105.7 MB; activations come on top
@@ -146,6 +152,8 @@ fn a_run_is_told_in_lines() {
     warning: the head is made anew, the base's differs: `pooler.weight`: expected [4, 4], found [8, 8]
     step 1/4  loss 1.0000  rate 5.00e-5  norm 2.500  12,345 tok/s
     step 2/4  loss 0.5000  rate 2.50e-5  norm 2.500  12,345 tok/s  2:00 left
+    sample: "Q: 2 + 2?\nA:"
+         => " 4"
     epoch   step train loss valid loss accuracy     mcc seconds    tok/s
      1.00      2     0.7500     0.5000   0.8750 -0.1250    61.3    9,876  best
     step 3/4  loss 0.3333  rate 1.67e-5  norm 2.500  12,345 tok/s  1:15 left
@@ -154,7 +162,7 @@ fn a_run_is_told_in_lines() {
     step 4/4  loss 0.2500  rate 1.25e-5  norm 2.500  12,345 tok/s  0:00 left
      2.00      4     0.7500     0.5000   0.8750 -0.1250    61.3    9,876
     finished after 4 steps in 1:02:05 (first step 1.2 s), best accuracy 0.8750 at step 2
-    ");
+    "#);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Typed examples, tokenization, splits and the order of batches.
+//! Typed examples, tokenization, chat templates, splits and the order of batches.
 //!
 //! A file becomes [`Records`] (rows of JSON fields, whatever its format), a dataset crate maps each
 //! record to a typed example, and the result is a [`Dataset`]. Nothing here knows a model or a tensor.
@@ -6,9 +6,11 @@
 mod audit;
 mod error;
 mod example;
+mod generation;
 mod labels;
 mod plan;
 mod record;
+mod renderer;
 mod seeded;
 mod source;
 mod split;
@@ -18,9 +20,11 @@ mod tokenizer;
 pub use audit::{duplicates, overlap};
 pub use error::{DataError, RowError};
 pub use example::{Dataset, Labeled, TaggedExample, Target, TextExample, TextInput};
+pub use generation::{Content, GenerationExample, Message, Role, UnknownRole};
 pub use labels::LabelSet;
 pub use plan::{BatchPlan, Batching};
 pub use record::{Format, FormatGuess, Record, Records, value_kind};
+pub use renderer::{Decoder, Dropped, RenderError, Rendered, Renderer};
 pub use seeded::{Purpose, Seeded};
 pub use source::Source;
 pub use split::{Split, stratified_split};

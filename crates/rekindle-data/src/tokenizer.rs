@@ -205,6 +205,11 @@ impl TextTokenizer {
         self.highest_id
     }
 
+    /// The tokenizer itself.
+    pub(crate) fn inner(&self) -> &Tokenizer {
+        &self.texts
+    }
+
     /// The text of tokens, special ones included.
     pub fn decode(&self, ids: &[u32]) -> String {
         // An id without a token has no text; `highest_id` is checked against the model elsewhere.

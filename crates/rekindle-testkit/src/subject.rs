@@ -98,6 +98,7 @@ where
         let hooks = Hooks {
             events: &mut events,
             save: &mut |_: &_| Ok(()),
+            sample: None,
             checkpoint: Some(&mut |snapshot| {
                 held = Some(Held::new(snapshot));
                 Ok(Checkpoint::default())

@@ -38,6 +38,8 @@ pub enum Event {
     Evaluation(Evaluation),
     /// An epoch ended.
     Epoch(Evaluation),
+    /// A prompt of the recipe was answered.
+    Sample(Sample),
     /// All that the run needs to go on was saved.
     Checkpoint(Checkpoint),
     /// From here on, a forward pass takes fewer rows.
@@ -181,6 +183,17 @@ pub struct Evaluation {
     pub seconds: f64,
     /// Training tokens in a second, the first step of the run left out.
     pub tokens_per_second: f64,
+}
+
+/// What the model answers to a prompt of the recipe.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sample {
+    /// Step after which it was asked.
+    pub step: usize,
+    /// The prompt.
+    pub prompt: String,
+    /// The answer.
+    pub completion: String,
 }
 
 /// A saved checkpoint.

@@ -69,6 +69,8 @@ pub struct Hooks<'a, M> {
     pub events: &'a mut dyn Events,
     /// Keeps weights: the best so far, or the last.
     pub save: &'a mut SaveModel<'a, M>,
+    /// Answers the recipe's prompts at each evaluation, if there are any.
+    pub sample: Option<&'a mut SampleModel<'a, M>>,
     /// Saves all that the run needs to go on; without it nothing is saved.
     pub checkpoint: Option<&'a mut SaveCheckpoint<'a>>,
     /// What happens around the run.
@@ -80,6 +82,9 @@ pub type SaveFailure = Box<dyn Error + Send + Sync>;
 
 /// Keeps a model, or says why it cannot.
 pub type SaveModel<'a, M> = dyn FnMut(&M) -> Result<(), SaveFailure> + 'a;
+
+/// Lets a model answer prompts: each prompt with its answer.
+pub type SampleModel<'a, M> = dyn FnMut(&M) -> Vec<(String, String)> + 'a;
 
 /// Saves a run's state, or says why it cannot.
 pub type SaveCheckpoint<'a> = dyn FnMut(Snapshot) -> Result<Checkpoint, SaveFailure> + 'a;

@@ -6,12 +6,14 @@ use std::path::Path;
 
 use rekindle_bert::{BertConfig, BertNames};
 use rekindle_data::TaskKind;
-use rekindle_nn::CheckpointNames;
+use rekindle_llama::{LlamaConfig, LlamaNames};
+use rekindle_nn::{CausalLm, CheckpointNames, TrainBackend};
 use rekindle_train::objective::Objective;
 use rekindle_train::recipe::Recipe;
 use rekindle_train::task::{
     Device, RowTask, TagTask, TrainableBackend, TrainableModel, TrainableTask,
 };
+use rekindle_train::token_task::TokenTask;
 use serde_json::{Map, Value};
 
 use crate::error::Error;
@@ -21,6 +23,8 @@ use crate::error::Error;
 pub enum Architecture {
     /// An encoder.
     Bert(BertConfig),
+    /// A decoder.
+    Llama(LlamaConfig),
 }
 
 /// Generic code that is called with a model and its task.
@@ -33,6 +37,15 @@ pub(crate) trait UseModel<B: TrainableBackend> {
     where
         M: TrainableModel<B>,
         T: TrainableTask<B, M>;
+}
+
+/// Generic code that is called with a decoder.
+pub(crate) trait UseDecoder<B: TrainBackend> {
+    /// What it gives back.
+    type Output;
+
+    /// Is called with a model that has no weights yet.
+    fn call<M: CausalLm<B>>(self, model: M) -> Self::Output;
 }
 
 impl Architecture {
@@ -50,10 +63,19 @@ impl Architecture {
                 .map(Self::Bert)
                 .map_err(|error| failed(error.into()));
         }
+        if LlamaConfig::MODEL_TYPES.contains(&model_type) {
+            return LlamaConfig::from_json(json)
+                .map(Self::Llama)
+                .map_err(|error| failed(error.into()));
+        }
+        let known = [
+            BertConfig::MODEL_TYPES.as_slice(),
+            LlamaConfig::MODEL_TYPES.as_slice(),
+        ];
         Err(Error::Architecture {
             path: path(),
             model_type: model_type.to_owned(),
-            known: BertConfig::MODEL_TYPES.to_vec(),
+            known: known.concat(),
         })
     }
 
@@ -70,6 +92,7 @@ impl Architecture {
     pub fn vocab_size(&self) -> usize {
         match self {
             Self::Bert(config) => config.vocab_size,
+            Self::Llama(config) => config.vocab_size,
         }
     }
 
@@ -77,6 +100,7 @@ impl Architecture {
     pub fn max_length(&self) -> usize {
         match self {
             Self::Bert(config) => config.max_length(),
+            Self::Llama(config) => config.max_length(),
         }
     }
 
@@ -84,6 +108,7 @@ impl Architecture {
     pub(crate) fn initializer_range(&self) -> f64 {
         match self {
             Self::Bert(config) => config.initializer_range,
+            Self::Llama(config) => config.initializer_range,
         }
     }
 
@@ -91,6 +116,7 @@ impl Architecture {
     pub(crate) fn with_dropout(self, rate: f64) -> Self {
         match self {
             Self::Bert(config) => Self::Bert(config.with_dropout(rate)),
+            Self::Llama(config) => Self::Llama(config.with_dropout(rate)),
         }
     }
 
@@ -102,6 +128,7 @@ impl Architecture {
                 attention_dropout: 0.0,
                 ..config
             }),
+            Self::Llama(config) => Self::Llama(config.with_dropout(0.0)),
         }
     }
 
@@ -109,6 +136,7 @@ impl Architecture {
     pub(crate) fn names(&self, task: TaskKind) -> Box<dyn CheckpointNames> {
         match self {
             Self::Bert(config) => Box::new(bert_names(config, task)),
+            Self::Llama(config) => Box::new(LlamaNames::new(config.is_tied)),
         }
     }
 
@@ -116,6 +144,7 @@ impl Architecture {
     pub(crate) fn output_prefix(&self, task: TaskKind) -> Option<String> {
         match self {
             Self::Bert(config) => Some(format!("{}.", bert_names(config, task).output_layer())),
+            Self::Llama(_) => None,
         }
     }
 
@@ -129,6 +158,7 @@ impl Architecture {
                 };
                 Some(format!("{}For{head}", config.class_prefix))
             }
+            Self::Llama(_) => None,
         }
     }
 
@@ -141,11 +171,33 @@ impl Architecture {
         code: U,
     ) -> U::Output {
         let outputs = objective.num_outputs();
+        let tokens = TokenTask {
+            recomputes: recipe.model.gradient_checkpointing,
+        };
         match self {
             Self::Bert(config) if objective.task() == TaskKind::Tag => {
                 code.call(config.tagger(outputs, device), TagTask)
             }
             Self::Bert(config) => code.call(config.classifier(outputs, device), RowTask),
+            Self::Llama(config) => code.call(config.causal_lm(device), tokens),
+        }
+    }
+
+    /// Calls generic code with a decoder.
+    ///
+    /// # Errors
+    /// If the model is an encoder.
+    pub(crate) fn with_decoder<B: TrainBackend, U: UseDecoder<B>>(
+        &self,
+        device: &Device<B>,
+        code: U,
+    ) -> Result<U::Output, Error> {
+        match self {
+            Self::Bert(_) => Err(Error::OtherKind {
+                task: TaskKind::Generate,
+                is_decoder: false,
+            }),
+            Self::Llama(config) => Ok(code.call(config.causal_lm(device))),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use burn::module::Module;
 use burn::tensor::backend::Backend;
-use rekindle_data::{LabelSet, TaskKind, TextTokenizer};
+use rekindle_data::{LabelSet, Renderer, TaskKind, TextTokenizer};
 use rekindle_hub::{Checkpoint, NamedTensor, read_config, save_model};
 use rekindle_nn::{LoadReport, TensorSource, export, load};
 use rekindle_train::objective::Objective;
@@ -21,6 +21,8 @@ pub struct Base {
     pub folder: PathBuf,
     /// Its tokenizer.
     pub tokenizer: TextTokenizer,
+    /// Writes prompts, chats and texts as tokens; encoders have none.
+    pub renderer: Option<Renderer>,
     /// Sizes and rates of the model.
     pub architecture: Architecture,
     json: Map<String, Value>,
@@ -37,8 +39,13 @@ impl Base {
         if highest as usize >= rows {
             return Err(Error::Vocabulary { highest, rows });
         }
+        let renderer = match &architecture {
+            Architecture::Bert(_) => None,
+            _ => Some(Renderer::open(folder, &tokenizer)?),
+        };
         Ok(Self {
             folder: folder.to_owned(),
+            renderer,
             tokenizer,
             architecture,
             json,

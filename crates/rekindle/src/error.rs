@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use rekindle_checkpoint::{ListError, LockError};
 use rekindle_dashboard::ReadError;
 use rekindle_dashboard::server::ServeError;
-use rekindle_data::{DataError, TaskKind, TokenizerError};
+use rekindle_data::{DataError, RenderError, TaskKind, TokenizerError};
 use rekindle_hub::{HubError, LoadError, SaveError};
 use rekindle_nn::WeightsError;
 use rekindle_train::error::TrainError;
@@ -25,6 +25,9 @@ pub enum Error {
     /// The tokenizer cannot be used.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
+    /// A prompt or a chat cannot be written as tokens.
+    #[error(transparent)]
+    Render(#[from] RenderError),
     /// A row cannot be tokenized.
     #[error("{}:{line}: {source}", path.display())]
     Row {
@@ -226,6 +229,7 @@ impl Error {
             Self::Recipe(error) => error.hint(),
             Self::Data(error) => error.hint(),
             Self::Tokenizer(error) | Self::Row { source: error, .. } => error.hint(),
+            Self::Render(error) => error.hint(),
             Self::Hub(error) => error.hint(),
             Self::Load(error) => error.hint(),
             Self::Weights(error) => error.hint(),

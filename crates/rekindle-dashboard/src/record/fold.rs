@@ -1,7 +1,7 @@
 //! Events, one after the other, become a record.
 
 use jiff::Timestamp;
-use rekindle_train::events::Event;
+use rekindle_train::events::{Event, Sample};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -73,6 +73,7 @@ impl RunRecord {
             "skip" => self.skip(&parse(line)?),
             "evaluation" => self.evaluation(parse(line)?),
             "epoch" => self.epochs.push(parse(line)?),
+            "sample" => self.sample(parse(line)?),
             "checkpoint" => self.checkpoints.push(parse(line)?),
             "split" => self.split(&parse(line)?),
             "warning" => self.warnings.push(parse::<Message>(line)?.message),
@@ -108,6 +109,7 @@ impl RunRecord {
         self.steps.retain(|taken| taken.step <= step);
         self.evaluations.retain(|scores| scores.step <= step);
         self.epochs.retain(|scores| scores.step <= step);
+        self.samples.retain(|sample| sample.step <= step);
         self.finish = None;
         self.failure = None;
     }
@@ -144,6 +146,12 @@ impl RunRecord {
             }
         }
         self.evaluations.push(scores);
+    }
+
+    /// Takes an answer; those of the newest evaluation are kept.
+    fn sample(&mut self, sample: Sample) {
+        self.samples.retain(|before| before.step == sample.step);
+        self.samples.push(sample);
     }
 
     fn split(&mut self, split: &Split) {

@@ -167,3 +167,16 @@ fn events_and_lines_tell_the_same() {
         ("1", "[1, 2]")
     );
 }
+
+#[test]
+fn the_answers_of_the_newest_evaluation_are_shown() {
+    let sample = |step: usize, completion: &str| json!({"event": "sample", "step": step, "prompt": "<b>2 + 2 =", "completion": completion});
+    let record = folded(&[sample(1, " 5"), sample(2, " four"), sample(2, " 4")]);
+    let page = crate::report::render(&record);
+    assert!(page.contains("Samples after step 2"), "{page}");
+    assert!(page.contains("&lt;b&gt;2 + 2 ="), "{page}");
+    assert!(
+        page.contains(" four") && page.contains(" 4<") && !page.contains(" 5<"),
+        "{page}"
+    );
+}

@@ -20,6 +20,7 @@ pub(super) fn body(record: &RunRecord, charts: &[Chart]) -> Markup {
         (curves(charts))
         (epochs(record))
         (evaluations(record))
+        (samples(record))
         @if let Some(scores) = record.detailed() { (classes::section(scores)) }
         (facts(record))
         (recipe(record))
@@ -168,6 +169,27 @@ fn evaluations(record: &RunRecord) -> Markup {
     let best = record.best().filter(|best| best.is_chosen);
     let best = best.and_then(|best| record.evaluations.iter().position(|e| e.step == best.step));
     scores_table("Evaluations", "evaluations", &record.evaluations, best)
+}
+
+/// The answers to the recipe's prompts at the newest evaluation.
+fn samples(record: &RunRecord) -> Markup {
+    let Some(first) = record.samples.first() else {
+        return html! {};
+    };
+    let table = html! {
+        table.samples {
+            thead { tr { th.left scope="col" { "Prompt" } th.left scope="col" { "Answer" } } }
+            tbody { @for sample in &record.samples {
+                tr { td.left { (name(&sample.prompt)) } td.left { (name(&sample.completion)) } }
+            } }
+        }
+    };
+    html! {
+        section aria-labelledby="samples" {
+            h2 id="samples" { "Samples after step " (grouped(first.step)) }
+            (scrollable("Samples", &table))
+        }
+    }
 }
 
 fn scores_table(title: &str, id: &str, scores: &[Scores], best: Option<usize>) -> Markup {

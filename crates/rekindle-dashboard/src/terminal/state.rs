@@ -107,6 +107,8 @@ impl State {
                 self.latest = None;
             }
             Event::Checkpoint(checkpoint) => self.saved = Some(checkpoint.step),
+            // Texts of any length are for the page and the log.
+            Event::Sample(_) => {}
             Event::Split(split) => self.split(split),
             Event::Warning { message } => self.note(message),
             Event::Failure { message } => {

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{State, chain};
 use crate::error::TrainError;
-use crate::events::{Evaluation, Event};
+use crate::events::{Evaluation, Event, Sample};
 use crate::task::{TrainableBackend, TrainableModel, TrainableTask};
 
 impl<B, M, T> State<'_, '_, B, M, T>
@@ -40,8 +40,24 @@ where
         evaluation.seconds = begun.elapsed().as_secs_f64();
         let is_best = evaluation.is_best;
         self.evaluation = Some(evaluation.clone());
+        // Before the evaluation, with which the page is written.
+        self.answer_samples();
         self.emit(Event::Evaluation(evaluation));
         Ok(is_best)
+    }
+
+    fn answer_samples(&mut self) {
+        let model = self.model().valid();
+        let answer = self.hooks.sample.as_mut();
+        let answers = answer.map(|answer| answer(&model)).unwrap_or_default();
+        let step = self.progress.step;
+        for (prompt, completion) in answers {
+            self.emit(Event::Sample(Sample {
+                step,
+                prompt,
+                completion,
+            }));
+        }
     }
 
     /// Keeps the best weights; false, with a warning, where they cannot be saved: those kept before

@@ -240,6 +240,7 @@ impl Lab {
                 kept = Some(model.clone());
                 Ok(())
             },
+            sample: None,
             checkpoint: Some(&mut |snapshot| {
                 watch.disk()?;
                 checkpoints.push(snapshot.progress.step);
@@ -273,6 +274,7 @@ impl Record {
             Event::Epoch(found) => self.epochs.push(found.step),
             Event::Skip(skip) => self.skips.push(skip),
             Event::Warning { message } => self.warnings.push(message),
+            Event::Sample(_) => {}
             Event::Split(split) => self.split = Some((split.batch_size, split.accumulate)),
             Event::Resume(resume) => self.resumed = Some(resume.step),
             _ => {}

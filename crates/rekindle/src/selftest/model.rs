@@ -189,6 +189,7 @@ impl Tiny {
         let hooks = Hooks {
             events: &mut events,
             save: &mut |_| Ok(()),
+            sample: None,
             checkpoint: None,
             control: &(),
         };

@@ -113,6 +113,7 @@ impl Fit<'_> {
         let hooks = Hooks {
             events,
             save: &mut save,
+            sample: None,
             // A checkpoint stands for the log up to it.
             checkpoint: Some(&mut |snapshot| match (self.unlogged)() {
                 Some(missing) => Err(missing.into()),

@@ -123,6 +123,7 @@ fn step_of(event: &Event) -> Option<usize> {
         Event::Step(step) => Some(step.step),
         Event::Skip(skip) => Some(skip.step),
         Event::Evaluation(evaluation) | Event::Epoch(evaluation) => Some(evaluation.step),
+        Event::Sample(sample) => Some(sample.step),
         Event::Checkpoint(checkpoint) => Some(checkpoint.step),
         Event::Start(_)
         | Event::Load(_)

@@ -1,0 +1,243 @@
+//! Which parts of a rendered chat the assistant's messages are.
+//!
+//! No text is searched for. A message's turn begins where the prompt ended that the model would have
+//! been given for it, and ends with the first end token that the template itself wrote after it. Where
+//! its content lies is known from rendering the chat with marks around it. What contradicts itself is
+//! an error, never a guess.
+
+use std::ops::Range;
+
+use serde_json::{Map, Value};
+
+use super::RenderError;
+use super::encode::{Encoder, MARK_BEGIN, MARK_END};
+use super::template::ChatTemplate;
+use crate::{Message, Role};
+
+/// A chat as the template writes it.
+#[derive(Debug)]
+pub(super) struct Written {
+    /// All of it, of guarded texts.
+    pub(super) text: String,
+    /// What is learned.
+    pub(super) targets: Vec<Range<usize>>,
+    /// What the assistant says and is not to learn.
+    pub(super) passed: Vec<Range<usize>>,
+    /// Whether the last message is learned, and no token ends it.
+    pub(super) is_open: bool,
+}
+
+/// Where the content of a message lies; an edge that the template cut away is not known.
+#[derive(Clone, Copy, Debug, Default)]
+struct Place {
+    begin: Option<usize>,
+    end: Option<usize>,
+}
+
+/// A chat before a template.
+#[derive(Debug)]
+pub(super) struct Chat<'r> {
+    template: &'r ChatTemplate,
+    encoder: &'r Encoder,
+    messages: &'r [Message],
+    fields: Vec<Map<String, Value>>,
+    tools: Option<Value>,
+}
+
+impl<'r> Chat<'r> {
+    /// A chat whose texts hold no special token any more.
+    pub(super) fn new(
+        template: &'r ChatTemplate,
+        encoder: &'r Encoder,
+        messages: &'r [Message],
+        tools: Option<&Value>,
+    ) -> Result<Self, RenderError> {
+        let fields = messages.iter().map(|message| {
+            // Templates of models know absent fields, not empty ones.
+            let held = message.fields.iter().filter(|(_, value)| !value.is_null());
+            held.map(|(name, value)| {
+                let is_role = name == "role";
+                let value = if is_role {
+                    Ok(value.clone())
+                } else {
+                    encoder.guard_value(value)
+                };
+                Ok((name.clone(), value?))
+            })
+            .collect::<Result<Map<_, _>, RenderError>>()
+        });
+        Ok(Self {
+            template,
+            encoder,
+            messages,
+            fields: fields.collect::<Result<_, _>>()?,
+            tools: tools.map(|tools| encoder.guard_value(tools)).transpose()?,
+        })
+    }
+
+    /// The prompt that the model is given to answer the chat.
+    pub(super) fn prompt(&self) -> Result<String, RenderError> {
+        let text = self.write(self.fields.len(), true)?;
+        // Nothing that was said may be lost on the way to the model.
+        if let Ok(whole) = self.write(self.fields.len(), false) {
+            for number in 0..self.fields.len() {
+                self.place(number, &whole)?;
+            }
+        }
+        Ok(text)
+    }
+
+    /// All of the chat, with the parts that the assistant says.
+    pub(super) fn trace(&self, ends: &[u32]) -> Result<Written, RenderError> {
+        let text = self.write(self.fields.len(), false)?;
+        let places: Vec<Place> = (0..self.fields.len())
+            .map(|number| self.place(number, &text))
+            .collect::<Result<_, _>>()?;
+        let specials = self.encoder.specials_in(&text);
+        let closing: Vec<Range<usize>> = specials
+            .into_iter()
+            .filter(|(id, _)| ends.contains(id))
+            .map(|(_, range)| range)
+            .collect();
+        let mut written = Written {
+            text,
+            targets: Vec::new(),
+            passed: Vec::new(),
+            is_open: false,
+        };
+        let mut last_end = 0;
+        for (number, message) in self.messages.iter().enumerate() {
+            if message.role != Role::Assistant {
+                continue;
+            }
+            let begin = self.begin(number, &written.text, &places)?;
+            let (end, is_open) = self.end(number, begin, &written.text, &places, &closing)?;
+            if begin < last_end || end <= begin {
+                return Err(untraceable(number, "begins"));
+            }
+            last_end = end;
+            if message.weight {
+                written.targets.push(begin..end);
+                written.is_open = is_open;
+            } else {
+                written.passed.push(begin..end);
+            }
+        }
+        Ok(written)
+    }
+
+    /// Where the turn of a message begins: after the prompt for it.
+    ///
+    /// All that the model has to write by itself is part of the turn, as an empty block of thoughts that
+    /// the template puts before an answer. A template that writes earlier turns otherwise than the last
+    /// one may not continue that prompt; the turn is the content then.
+    fn begin(&self, number: usize, whole: &str, places: &[Place]) -> Result<usize, RenderError> {
+        let content = places[number].begin;
+        let prompt = self.write(number, true).ok();
+        let prompt = prompt.filter(|prompt| whole.starts_with(prompt.as_str()));
+        let prompt = prompt.map(|prompt| prompt.len());
+        let prompt = prompt.filter(|length| content.is_none_or(|content| *length <= content));
+        prompt
+            .or(content)
+            .ok_or_else(|| untraceable(number, "begins"))
+    }
+
+    /// Where the turn of a message ends, and whether it is the last one and no token ends it.
+    fn end(
+        &self,
+        number: usize,
+        begin: usize,
+        whole: &str,
+        places: &[Place],
+        closing: &[Range<usize>],
+    ) -> Result<(usize, bool), RenderError> {
+        let content = places[number].end;
+        let from = content.map_or(begin, |end| end.max(begin));
+        let is_last = number + 1 == self.fields.len();
+        // Written up to here alone, the chat may end as it does as a part of the whole.
+        let alone = || {
+            let text = self.write(number + 1, false).ok();
+            let text = text.filter(|text| whole.starts_with(text.as_str()));
+            text.map(|text| text.len())
+        };
+        let until = if is_last {
+            Some(whole.len())
+        } else {
+            places[number + 1].begin.or_else(alone)
+        };
+        let until = until.ok_or_else(|| untraceable(number, "ends"))?;
+        let token = closing
+            .iter()
+            .find(|token| token.start >= from && token.end <= until);
+        let calls_tools = self.fields[number].contains_key("tool_calls");
+        match (token, content) {
+            (Some(token), _) => Ok((token.end, false)),
+            (None, _) if is_last => Ok((whole.len(), true)),
+            (None, Some(content)) if !calls_tools => Ok((content, false)),
+            (None, _) => alone()
+                .map(|end| (end, false))
+                .ok_or_else(|| untraceable(number, "ends")),
+        }
+    }
+
+    /// Where the content of a message lies; unknown if it is empty or the template works on it.
+    fn place(&self, number: usize, whole: &str) -> Result<Place, RenderError> {
+        let Some(content) = self.fields[number].get("content").and_then(Value::as_str) else {
+            return Ok(Place::default());
+        };
+        let core = content.trim();
+        if core.is_empty() {
+            return Ok(Place::default());
+        }
+        let lead = content.len() - content.trim_start().len();
+        let (before, after) = (&content[..lead], &content[lead + core.len()..]);
+        let marked = format!("{before}{MARK_BEGIN}{core}{MARK_END}{after}");
+        let mut fields = self.fields.clone();
+        fields[number].insert("content".to_owned(), Value::String(marked));
+        let Ok(marked) = self.template.render(&fields, self.tools.as_ref(), false) else {
+            return Ok(Place::default());
+        };
+        let marks = |mark| marked.match_indices(mark).map(|(at, _)| at);
+        let (begins, ends): (Vec<_>, Vec<_>) =
+            (marks(MARK_BEGIN).collect(), marks(MARK_END).collect());
+        if marked.replace([MARK_BEGIN, MARK_END], "") != whole || begins.len() > 1 || ends.len() > 1
+        {
+            return Ok(Place::default());
+        }
+        let role = self.messages[number].role;
+        if begins.is_empty() && ends.is_empty() && role != Role::Assistant {
+            let number = number + 1;
+            return Err(RenderError::LeftOut { number, role });
+        }
+        let begin = begins.first().copied();
+        let shift = if begin.is_some() {
+            MARK_BEGIN.len_utf8()
+        } else {
+            0
+        };
+        let end = ends.first().map(|end| end - shift);
+        Ok(Place { begin, end })
+    }
+
+    /// What the template writes of the first messages.
+    fn write(&self, count: usize, generation_prompt: bool) -> Result<String, RenderError> {
+        let messages = &self.fields[..count];
+        self.template
+            .render(messages, self.tools.as_ref(), generation_prompt)
+    }
+}
+
+/// The token that a template ends the assistant's turn with, if it is a special one.
+pub(super) fn turn_end(template: &ChatTemplate, encoder: &Encoder) -> Option<u32> {
+    let question = Message::new(Role::User, "q").fields;
+    let answer = Message::new(Role::Assistant, format!("a{MARK_END}")).fields;
+    let text = template.render(&[question, answer], None, false).ok()?;
+    let (_, after) = text.split_once(MARK_END)?;
+    let (id, place) = encoder.specials_in(after).into_iter().next()?;
+    after[..place.start].trim().is_empty().then_some(id)
+}
+
+fn untraceable(number: usize, edge: &'static str) -> RenderError {
+    let number = number + 1;
+    RenderError::Untraceable { number, edge }
+}

@@ -1,0 +1,1 @@
+//! GPT-2: a pre-norm decoder with learned positions.
