@@ -1,9 +1,10 @@
 //! `cargo xtask bench`: times training with the release binary, and beside it torch and transformers.
 //!
-//! Two cases: steps of a model of `MiniLM`'s shape with random weights, and one epoch of SNIPS intents
-//! with real ones. Programs take turns, so that a busy moment of the machine hits both.
+//! Three cases: steps of a model of `MiniLM`'s shape with random weights, one epoch of SNIPS intents
+//! with real ones, and steps of a small decoder. Programs take turns, so that a busy moment of the machine hits both.
 
 mod checkpoint;
+mod decoder;
 mod epoch;
 mod report;
 mod step;
@@ -31,6 +32,9 @@ pub(crate) struct Options {
     /// Folder with SNIPS as `intent.train.jsonl` and `intent.valid.jsonl`
     #[arg(long, value_name = "DIR", requires = "model")]
     snips: Option<PathBuf>,
+    /// Time a decoder too, whose random weights the Python below makes
+    #[arg(long)]
+    decoder: bool,
     /// Time torch and transformers too
     #[arg(long)]
     peers: bool,
@@ -78,9 +82,14 @@ pub(crate) fn run(root: &Path, options: &Options) -> anyhow::Result<()> {
         (Some(model), Some(snips)) => Some(epoch::measure(&bench, model, snips)?),
         _ => None,
     };
-    let report = Report::new(&bench, &steps, epochs.as_ref())?.to_string();
+    let decoders = if options.decoder {
+        decoder::measure(&bench)?
+    } else {
+        Vec::new()
+    };
+    let report = Report::new(&bench, &steps, epochs.as_ref(), &decoders)?.to_string();
     println!("{report}");
-    if options.peers && epochs.is_some() {
+    if options.peers && options.decoder && epochs.is_some() {
         let path = root.join(DOCUMENT);
         let context = || format!("`{}`", path.display());
         let text = fs::read_to_string(&path).with_context(context)?;

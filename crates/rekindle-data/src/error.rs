@@ -95,14 +95,6 @@ pub enum DataError {
         /// Fields of the first row.
         fields: Vec<String>,
     },
-    /// The rows are prompts or chats, which an encoder does not learn from.
-    #[error("`{}` holds prompts or chats, not labeled texts: {}", path.display(), quoted(fields))]
-    GenerationRows {
-        /// The file.
-        path: PathBuf,
-        /// Fields of the first row.
-        fields: Vec<String>,
-    },
     /// Rows ask for different tasks.
     #[error(
         "`{}` mixes tasks: line {} holds {}, line {} holds {}",
@@ -158,18 +150,16 @@ impl DataError {
                 "convert it, for instance with `iconv -f UTF-16 -t UTF-8`".to_owned()
             }
             Self::UnknownFormat { .. } => "give the file one of the extensions \
-                `.jsonl`, `.json`, `.csv`, `.tsv` or `.conll`"
+                `.jsonl`, `.json`, `.csv`, `.tsv`, `.conll` or `.txt`"
                 .to_owned(),
             Self::Empty { .. } => {
                 "add rows such as `{\"text\": \"...\", \"label\": \"...\"}`".to_owned()
             }
             Self::BadRows { .. } => return None,
             Self::NoTarget { .. } => "give each row `text` with a `label` (string, integer or \
-                list) or a number `score`, or `tokens` with `tags`"
+                list) or a number `score`, or `tokens` with `tags`; a language model learns from \
+                `prompt` with `completion`, from `messages`, or from `text` alone"
                 .to_owned(),
-            Self::GenerationRows { .. } => {
-                "an encoder learns from the fields `text` and `label`".to_owned()
-            }
             Self::MixedRows { .. } => {
                 "give every row the same kind of target, or name the task".to_owned()
             }

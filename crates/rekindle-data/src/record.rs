@@ -4,6 +4,7 @@ mod conll;
 mod delimited;
 mod json;
 mod lines;
+mod text;
 
 use std::fmt;
 use std::fs::File;
@@ -25,6 +26,8 @@ pub enum Format {
     Tsv,
     /// A token and its tag per line, a blank line between sentences.
     Conll,
+    /// Plain text; the whole file is one row.
+    Text,
 }
 
 /// A format and how it was found.
@@ -43,6 +46,7 @@ impl fmt::Display for Format {
             Self::Csv => "CSV",
             Self::Tsv => "TSV",
             Self::Conll => "CoNLL",
+            Self::Text => "plain text",
         })
     }
 }
@@ -56,6 +60,11 @@ impl Format {
             "csv" => Self::Csv,
             "tsv" | "tab" => Self::Tsv,
             "conll" | "bio" | "iob" | "iob2" => Self::Conll,
+            // Rows of another format are often saved under this name.
+            "txt" => match Self::infer_from_content(head) {
+                Some(guess) if !is_prose(guess.format, head) => return Some(guess),
+                _ => Self::Text,
+            },
             _ => return Self::infer_from_content(head),
         };
         let reason = format!("extension `.{extension}`");
@@ -80,6 +89,13 @@ impl Format {
         let reason = reason.to_owned();
         Some(FormatGuess { format, reason })
     }
+}
+
+/// Whether what looks like a header with commas is a sentence.
+fn is_prose(format: Format, head: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(head);
+    let mut lines = text.lines().filter(|line| !line.trim().is_empty());
+    format == Format::Csv && lines.next().is_some_and(|line| line.contains(' '))
 }
 
 /// One row as JSON fields.
@@ -131,7 +147,7 @@ pub fn value_kind(value: &Value) -> &'static str {
 ///
 /// Lines end in `\n` (or `\r\n`) alone, so that other separators stay part of a text; a byte order
 /// mark is dropped. CSV and TSV values are strings; a `CoNLL` sentence has the lists `tokens` and
-/// `tags`, tags as they stand in the file. A row that cannot be read is an error, and the rows after
+/// `tags`, tags as they stand in the file; a plain text is the field `text`. A row that cannot be read is an error, and the rows after
 /// it follow.
 pub struct Records {
     rows: Box<dyn Iterator<Item = Result<Record, RowError>>>,
@@ -173,6 +189,7 @@ impl Records {
             Format::Jsonl => Box::new(json::Rows::new(reader)),
             Format::Csv | Format::Tsv => Box::new(delimited::Rows::new(reader, guess.format)),
             Format::Conll => Box::new(conll::Sentences::new(reader)),
+            Format::Text => Box::new(text::row(reader).into_iter()),
         };
         Self { rows, guess }
     }

@@ -57,7 +57,7 @@ impl Source {
         let Some(task) = given else {
             return infer_task(self);
         };
-        require_target(self)?;
+        require_target(self, task)?;
         Ok(Inference {
             task,
             reason: "given".to_owned(),

@@ -87,13 +87,31 @@ enum Content {
     Decimal,
     List,
     Score,
+    Chat,
+    Completion,
+    Text,
 }
 
 impl Content {
     fn of(record: &Record) -> Option<Self> {
-        if record.field("tokens").is_some() && record.field("tags").is_some() {
+        let has = |field: &str| record.field(field).is_some();
+        if has("tokens") && has("tags") {
             return Some(Self::Tags);
         }
+        let labeled = Self::of_label(record);
+        if labeled.is_some() && has("text") {
+            return labeled;
+        }
+        if has("messages") || has("conversations") {
+            return Some(Self::Chat);
+        }
+        if (has("prompt") && has("completion")) || (has("instruction") && has("output")) {
+            return Some(Self::Completion);
+        }
+        labeled.or_else(|| has("text").then_some(Self::Text))
+    }
+
+    fn of_label(record: &Record) -> Option<Self> {
         let score = || record.number("score").map(|_| Self::Score);
         match record.field("label") {
             None => score(),
@@ -112,6 +130,7 @@ impl Content {
             Self::String | Self::Integer => TaskKind::Classify,
             Self::List => TaskKind::MultiLabel,
             Self::Decimal | Self::Score => TaskKind::Regress,
+            Self::Chat | Self::Completion | Self::Text => TaskKind::Generate,
         }
     }
 
@@ -123,6 +142,9 @@ impl Content {
             Self::Decimal => "a decimal number in `label`",
             Self::List => "a list in `label`",
             Self::Score => "a number in `score`",
+            Self::Chat => "messages",
+            Self::Completion => "prompts and completions",
+            Self::Text => "a `text` alone",
         }
     }
 }
@@ -131,7 +153,8 @@ impl Content {
 ///
 /// `tokens` with `tags` is tagging. A `label` that is a list means several classes, a decimal number
 /// regression, anything else one class; without `label`, a number `score` is regression. In CSV and
-/// TSV, labels are decimal numbers if all are numbers and one has a decimal point.
+/// TSV, labels are decimal numbers if all are numbers and one has a decimal point. Messages, prompts with
+/// completions, and texts of which none has a target are for generation.
 pub fn infer_task(source: &Source) -> Result<Inference, DataError> {
     if source.records.is_empty() {
         let errors = source.errors.clone();
@@ -139,6 +162,13 @@ pub fn infer_task(source: &Source) -> Result<Inference, DataError> {
         return Err(DataError::bad_rows(source.path.clone(), errors, total));
     }
     let mut contents = contents(source);
+    // A text that lacks its target is a mistake in a row, not another kind of row.
+    if contents
+        .iter()
+        .any(|(content, _)| *content != Content::Text)
+    {
+        contents.retain(|(content, _)| *content != Content::Text);
+    }
     let uses_score = contents
         .iter()
         .all(|(content, _)| *content == Content::Score);
@@ -207,9 +237,12 @@ fn has_decimal_labels(records: &[Record]) -> bool {
     labels().any(|text| text.contains('.')) && labels().all(is_number)
 }
 
-/// Refuses rows that hold nothing to learn, whatever the task.
-pub(crate) fn require_target(source: &Source) -> Result<(), DataError> {
-    let is_blank = |record| Content::of(record).is_none();
+/// Refuses rows that hold nothing to learn for a task.
+pub(crate) fn require_target(source: &Source, task: TaskKind) -> Result<(), DataError> {
+    let is_blank = |record| match Content::of(record) {
+        None => true,
+        Some(content) => content.task() == TaskKind::Generate && task != TaskKind::Generate,
+    };
     if !source.records.is_empty() && source.records.iter().all(is_blank) {
         return Err(no_target(source));
     }
@@ -217,16 +250,8 @@ pub(crate) fn require_target(source: &Source) -> Result<(), DataError> {
 }
 
 fn no_target(source: &Source) -> DataError {
-    let path = source.path.clone();
-    let fields: Vec<String> = source.records[0].fields.keys().cloned().collect();
-    let has = |names: &[&str]| {
-        names
-            .iter()
-            .all(|name| fields.iter().any(|field| field == name))
-    };
-    if has(&["messages"]) || has(&["prompt", "completion"]) {
-        DataError::GenerationRows { path, fields }
-    } else {
-        DataError::NoTarget { path, fields }
+    DataError::NoTarget {
+        path: source.path.clone(),
+        fields: source.records[0].fields.keys().cloned().collect(),
     }
 }

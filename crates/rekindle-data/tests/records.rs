@@ -371,7 +371,10 @@ fn the_format_is_inferred_and_the_reason_told() {
     ] {
         assert_eq!(infer("data.txt", head).unwrap().0, format, "{head:?}");
     }
-    assert_eq!(infer("data.txt", "some prose"), None);
+    for prose in ["some prose", "First, some prose,\nthen more", ""] {
+        assert_eq!(infer("data.txt", prose).unwrap().0, Format::Text);
+        assert_eq!(infer("data", "some prose"), None);
+    }
     assert_eq!(infer("data", ""), None);
 }
 
@@ -386,7 +389,7 @@ fn files_that_cannot_be_opened_or_told_are_errors_with_hints() {
     let utf16 = open("a.jsonl", b"\xff\xfe{\0").unwrap_err();
     assert!(matches!(utf16, DataError::Utf16 { .. }));
     assert!(utf16.hint().unwrap().contains("iconv"));
-    let unknown = open("a.txt", b"prose").unwrap_err();
+    let unknown = open("a.text", b"prose").unwrap_err();
     assert!(unknown.hint().unwrap().contains("`.csv`"));
     assert_eq!(open("b.txt", b"a,b\n").unwrap(), Format::Csv);
     for path in [

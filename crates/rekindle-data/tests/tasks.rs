@@ -109,18 +109,66 @@ fn mixed_rows_name_the_first_line_of_each_kind() {
 }
 
 #[test]
-fn prompts_and_chats_are_refused_with_the_fields_an_encoder_reads() {
-    for text in [
-        "{\"prompt\": \"a\", \"completion\": \"b\"}",
-        "{\"messages\": []}",
+fn prompts_chats_and_bare_texts_are_for_generation() {
+    for (text, reason) in [
+        (
+            r#"{"prompt": "a", "completion": "b"}"#,
+            "rows have prompts and completions",
+        ),
+        (
+            r#"{"instruction": "a", "input": "", "output": "b", "score": 0.5}"#,
+            "rows have prompts and completions; `score` is not used",
+        ),
+        (r#"{"messages": []}"#, "rows have messages"),
+        (
+            r#"{"conversations": [], "text": "a"}"#,
+            "rows have messages",
+        ),
+        (r#"{"text": "a"}"#, "rows have a `text` alone"),
     ] {
-        let error = infer(text).unwrap_err();
-        assert!(matches!(error, DataError::GenerationRows { .. }));
+        let found = infer(text).unwrap();
+        assert_eq!(
+            (found.task, found.reason.as_str()),
+            (TaskKind::Generate, reason),
+            "{text}"
+        );
+    }
+    assert_eq!(
+        task("Prose, all of it.\n", Format::Text),
+        TaskKind::Generate
+    );
+    assert_eq!(
+        task("prompt,completion\na,b\n", Format::Csv),
+        TaskKind::Generate
+    );
+}
+
+#[test]
+fn a_text_with_a_label_is_to_be_classified() {
+    for text in [
+        r#"{"text": "a", "label": "b", "messages": []}"#,
+        "{\"text\": \"a\"}\n{\"text\": \"a\", \"label\": \"b\"}",
+    ] {
+        assert_eq!(infer(text).unwrap().task, TaskKind::Classify, "{text}");
+    }
+}
+
+#[test]
+fn prompts_are_no_data_for_an_encoder_and_the_hint_names_its_fields() {
+    for text in [
+        r#"{"prompt": "a", "completion": "b"}"#,
+        r#"{"messages": []}"#,
+        r#"{"text": "a"}"#,
+    ] {
+        let rows = source(text, Format::Jsonl);
+        let error = rows.task(Some(TaskKind::Classify)).unwrap_err();
+        assert!(matches!(error, DataError::NoTarget { .. }));
         let hint = error.hint().unwrap();
         assert!(
             hint.contains("`text`") && hint.contains("`label`"),
             "{hint}"
         );
+        assert!(rows.task(Some(TaskKind::Generate)).is_ok());
     }
 }
 

@@ -59,16 +59,26 @@ pub(crate) fn fresh_values(
     deviation: f64,
 ) -> Option<Vec<f32>> {
     let is_weight = path.name.ends_with("weight") && !path.layer.ends_with("Norm");
-    // Each parameter has a stream of its own, so that adding one changes no other.
-    let key = path
-        .name
-        .bytes()
-        .fold(mix(seed), |key, byte| mix(key ^ u64::from(byte)));
+    let key = stream(&path.name, seed);
     is_weight.then(|| {
         (0..elements as u64)
             .map(|i| (normal(key, i) * deviation) as f32)
             .collect()
     })
+}
+
+/// Random values of a parameter, uniform between `-limit` and `limit`.
+pub(crate) fn uniform_values(name: &str, elements: usize, seed: u64, limit: f64) -> Vec<f32> {
+    let key = stream(name, seed);
+    (0..elements as u64)
+        .map(|i| ((2.0 * uniform(key, i) - 1.0) * limit) as f32)
+        .collect()
+}
+
+/// Each parameter has a stream of its own, so that adding one changes no other.
+fn stream(name: &str, seed: u64) -> u64 {
+    name.bytes()
+        .fold(mix(seed), |key, byte| mix(key ^ u64::from(byte)))
 }
 
 /// Puts data in a parameter's place as one that is trained, without reading its lazy value.
@@ -82,9 +92,13 @@ pub(crate) fn replace<B: Backend, const D: usize>(
 
 /// A standard normal number, by Box and Muller's transform of two uniform ones.
 fn normal(key: u64, counter: u64) -> f64 {
-    let uniform = |n: u64| ((mix(key.wrapping_add(n)) >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
-    let (radius, angle) = (uniform(2 * counter), uniform(2 * counter + 1));
+    let (radius, angle) = (uniform(key, 2 * counter), uniform(key, 2 * counter + 1));
     (-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * angle).cos()
+}
+
+/// A number between 0 and 1, neither of which it is.
+fn uniform(key: u64, counter: u64) -> f64 {
+    ((mix(key.wrapping_add(counter)) >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
 }
 
 #[cfg(test)]
@@ -108,6 +122,20 @@ mod tests {
         );
         assert_eq!(values, fresh_values(&path, 20_000, 1, 0.02).unwrap());
         assert_ne!(values, fresh_values(&path, 20_000, 2, 0.02).unwrap());
+    }
+
+    #[test]
+    fn uniform_values_fill_their_range() {
+        let values = uniform_values("a", 20_000, 1, 0.25);
+        let largest = values.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
+        let square = values.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>() / 20_000.0;
+        assert!(largest < 0.25 && largest > 0.2499, "largest {largest}");
+        // The variance of a uniform number is a third of the limit's square.
+        assert!(
+            (square * 3.0 / 0.0625 - 1.0).abs() < 0.03,
+            "square {square}"
+        );
+        assert_ne!(values, uniform_values("b", 20_000, 1, 0.25));
     }
 
     #[test]

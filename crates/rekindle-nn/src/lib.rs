@@ -12,6 +12,7 @@ mod embedding;
 mod heads;
 mod init;
 mod linear;
+mod lora;
 mod noise;
 mod norm;
 mod parameters;
@@ -31,6 +32,9 @@ pub use embedding::Embedding;
 pub use heads::{Heads, Sight};
 pub use init::{initialize, lazy_parameter};
 pub use linear::{Linear, LoraAdapter};
+pub use lora::{
+    Adaptation, Lora, LoraError, Targets, export_adapter, group, load_adapter, lora_scale, merge,
+};
 pub use noise::{Noise, uniform};
 pub use norm::{LayerNorm, RmsNorm};
 pub use parameters::{

@@ -23,8 +23,8 @@ pub struct LoraAdapter<B: Backend> {
     pub lora_a: Param<Tensor<B, 2>>,
     /// `B`, `[rank, outputs]`: the transpose of peft's.
     pub lora_b: Param<Tensor<B, 2>>,
-    dropout: Dropout,
-    scale: f64,
+    pub(crate) dropout: Dropout,
+    pub(crate) scale: f64,
 }
 
 impl<B: Backend> Linear<B> {
@@ -87,6 +87,11 @@ impl<B: Backend> LoraAdapter<B> {
     /// Factor on the change.
     pub fn scale(&self) -> f64 {
         self.scale
+    }
+
+    /// The change of the weight, `[inputs, outputs]`: built to fold it in, never in a forward pass.
+    pub(crate) fn change(&self) -> Tensor<B, 2> {
+        self.lora_a.val().matmul(self.lora_b.val()) * self.scale
     }
 
     fn forward(&self, x: Tensor<B, 2>, noise: Option<Noise>) -> Tensor<B, 2> {

@@ -16,8 +16,8 @@ pub type ReadError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The tensors of a checkpoint: their shapes, and a way to read them one by one.
 pub struct TensorSource<'a> {
-    shapes: BTreeMap<String, Vec<usize>>,
-    read: Box<ReadTensor<'a>>,
+    pub(crate) shapes: BTreeMap<String, Vec<usize>>,
+    pub(crate) read: Box<ReadTensor<'a>>,
 }
 
 type ReadTensor<'a> = dyn Fn(&str) -> Result<Vec<f32>, ReadError> + 'a;
@@ -64,7 +64,10 @@ impl<'a> TensorSource<'a> {
     }
 }
 
-/// How an architecture calls its tensors.
+/// The type that holds an adapter's parameters.
+pub(crate) const ADAPTER_LAYER: &str = "LoraAdapter";
+
+/// How an architecture calls its tensors; those of adapters are never asked for.
 pub trait CheckpointNames {
     /// The tensor that holds a parameter.
     fn tensor_name(&self, path: &ParameterPath) -> String;
@@ -85,6 +88,39 @@ pub trait CheckpointNames {
     fn is_transposed(&self, path: &ParameterPath) -> bool {
         path.layer == "Linear" && path.name.ends_with("weight")
     }
+
+    /// The module that gives the outputs, which adapters leave out: a decoder's unless said otherwise.
+    fn output_module(&self) -> &'static str {
+        "lm_head"
+    }
+}
+
+/// The tensor that holds a parameter, an adapter's as peft calls it.
+pub(crate) fn tensor_name(names: &dyn CheckpointNames, path: &ParameterPath) -> String {
+    let adapter = path.name.rsplit_once(".adapter.");
+    let Some((linear, field)) = adapter.filter(|_| path.layer == ADAPTER_LAYER) else {
+        return names.tensor_name(path);
+    };
+    let weight = names.tensor_name(&weight_of(linear));
+    let field = if field == "lora_a" {
+        "lora_A"
+    } else {
+        "lora_B"
+    };
+    format!("{}.{field}.weight", layer_of(&weight))
+}
+
+/// The path of a linear layer's weight.
+pub(crate) fn weight_of(linear: &str) -> ParameterPath {
+    ParameterPath {
+        name: format!("{linear}.weight"),
+        layer: "Linear".to_owned(),
+    }
+}
+
+/// Whether the checkpoint holds a parameter's transpose; adapters are PyTorch's linear layers in all of them.
+pub(crate) fn is_transposed(names: &dyn CheckpointNames, path: &ParameterPath) -> bool {
+    path.layer == ADAPTER_LAYER || names.is_transposed(path)
 }
 
 /// A parameter on its way into a checkpoint; its values leave the device when they are asked for.
@@ -203,7 +239,7 @@ fn describe(
     text
 }
 
-/// Fills a module from a checkpoint; what a head lacks is made from the seed.
+/// Fills a module from a checkpoint; what a head lacks is made from the seed, and adapters stay as they are.
 ///
 /// All missing and misshapen tensors of the body are one error. A head is taken layer by layer: a layer
 /// that is absent, or whose shape differs, is made afresh; one that is there in part is an error.
@@ -213,7 +249,9 @@ pub fn load<B: Backend, M: Module<B>>(
     names: &dyn CheckpointNames,
     (seed, deviation): (u64, f64),
 ) -> Result<(M, LoadReport), WeightsError> {
-    let plan = Plan::new(&list(&module), source, names)?;
+    let mut parameters = list(&module);
+    parameters.retain(|parameter| parameter.path.layer != ADAPTER_LAYER);
+    let plan = Plan::new(&parameters, source, names)?;
     let mut loader = Loader {
         plan: &plan,
         source,
@@ -229,19 +267,32 @@ pub fn load<B: Backend, M: Module<B>>(
     }
 }
 
-/// Every parameter, under the names and in the layout of the checkpoint.
+/// Every parameter, under the names and in the layout of the checkpoint; those of adapters as peft has them.
 pub fn export<B: Backend, M: Module<B>>(
     module: &M,
     names: &dyn CheckpointNames,
 ) -> Vec<ExportedTensor> {
+    export_some(module, names, &|_| true)
+}
+
+/// The parameters that are asked for, as [`export`] gives them.
+pub(crate) fn export_some<B: Backend, M: Module<B>>(
+    module: &M,
+    names: &dyn CheckpointNames,
+    is_asked: &dyn Fn(&ParameterPath) -> bool,
+) -> Vec<ExportedTensor> {
     struct Export<'a> {
         names: &'a dyn CheckpointNames,
+        is_asked: &'a dyn Fn(&ParameterPath) -> bool,
         tensors: Vec<ExportedTensor>,
     }
     impl<B: Backend> NamedVisitor<B> for Export<'_> {
         fn visit<const D: usize>(&mut self, path: &ParameterPath, parameter: &Param<Tensor<B, D>>) {
+            if !(self.is_asked)(path) {
+                return;
+            }
             let own_shape = parameter.lazy_shape().to_vec();
-            let is_transposed = self.names.is_transposed(path);
+            let is_transposed = is_transposed(self.names, path);
             let mut shape = own_shape.clone();
             if is_transposed {
                 shape.reverse();
@@ -255,7 +306,7 @@ pub fn export<B: Backend, M: Module<B>>(
                     data
                 }
             };
-            let name = self.names.tensor_name(path);
+            let name = tensor_name(self.names, path);
             self.tensors.push(ExportedTensor {
                 name,
                 shape,
@@ -265,6 +316,7 @@ pub fn export<B: Backend, M: Module<B>>(
     }
     let mut export = Export {
         names,
+        is_asked,
         tensors: Vec::new(),
     };
     visit_named(module, &mut export);
@@ -360,11 +412,13 @@ fn fresh_layers(
     misshapen.map(layer).chain(absent).collect()
 }
 
-fn layer_of(name: &str) -> &str {
+/// What holds a parameter or a tensor: its name without the last part.
+pub(crate) fn layer_of(name: &str) -> &str {
     name.rsplit_once('.').map_or("", |(layer, _)| layer)
 }
 
-fn mismatch(
+/// The shapes of a parameter and its tensor, where they differ.
+pub(crate) fn mismatch(
     path: &ParameterPath,
     shape: &[usize],
     tensor: &str,
@@ -372,18 +426,19 @@ fn mismatch(
     names: &dyn CheckpointNames,
 ) -> Option<ShapeMismatch> {
     let mut expected = shape.to_vec();
-    if names.is_transposed(path) {
+    if is_transposed(names, path) {
         expected.reverse();
     }
     let found = source.shapes.get(tensor).cloned().unwrap_or_default();
     (found != expected).then(|| ShapeMismatch {
-        name: names.tensor_name(path),
+        name: tensor_name(names, path),
         expected,
         found,
     })
 }
 
-fn nearest(name: &str, candidates: &[String]) -> Option<String> {
+/// The candidate that is most like a name, if one is like it.
+pub(crate) fn nearest(name: &str, candidates: &[String]) -> Option<String> {
     let similarity = |candidate: &String| strsim::normalized_levenshtein(name, candidate);
     candidates
         .iter()
@@ -431,7 +486,7 @@ impl<B: Backend> NamedMapper<B> for Loader<'_> {
 }
 
 /// The transpose of a matrix of the given shape.
-fn transpose(data: &[f32], shape: &[usize]) -> Vec<f32> {
+pub(crate) fn transpose(data: &[f32], shape: &[usize]) -> Vec<f32> {
     let (rows, columns) = (shape[0], shape[1]);
     let mut transposed = Vec::with_capacity(data.len());
     for column in 0..columns {

@@ -102,10 +102,9 @@ impl Fixture {
             .get("id2label")
             .and_then(Value::as_object)
             .map_or(2, Map::len);
-        let names = if task == TaskKind::Regress {
-            0
-        } else {
-            outputs
+        let names = match task {
+            TaskKind::Regress | TaskKind::Generate => 0,
+            _ => outputs,
         };
         let names = (0..names).map(|id| format!("LABEL_{id}")).collect();
         Objective::new(task, LabelSet::from_names(names))
@@ -156,6 +155,14 @@ fn target(label: &Value) -> Target {
             labels
                 .iter()
                 .map(|label| label.as_i64() == Some(1))
+                .collect(),
+        ),
+        Value::Object(tokens) => Target::Tokens(
+            tokens["tokens"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(|weight| weight.as_f64().expect("a weight is a number") as f32)
                 .collect(),
         ),
         Value::Array(classes) => Target::Tags(

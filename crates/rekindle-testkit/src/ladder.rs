@@ -1,8 +1,8 @@
 //! From the embeddings to twenty training steps: the first rung that differs is the one to look at.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, backend::Backend};
 use rekindle_data::Batching;
-use rekindle_nn::{CheckpointNames, Model, list};
+use rekindle_nn::{CheckpointNames, Model, Rows, list};
 use rekindle_train::batch::{Batch, Layout, Row};
 use rekindle_train::optimizer::{Gradients, to_host};
 use rekindle_train::recipe::{Recipe, ScheduleKind};
@@ -11,7 +11,7 @@ use rekindle_train::task::{Goal, TrainableBackend, TrainableModel, TrainableTask
 use crate::{Fixture, Subject, assert_close, assert_gradient_close};
 
 /// Logits, hidden states and loss: absolute difference that f32 rounding explains.
-const LOGITS: f64 = 1e-4;
+pub(crate) const LOGITS: f64 = 1e-4;
 /// Losses of a trajectory, relative.
 const TRAJECTORY: f64 = 1e-4;
 
@@ -44,7 +44,7 @@ pub fn climb<B, M, T>(
             _ => format!("hidden.block.{}", index - 1),
         };
         let width = states.dims()[1];
-        let states = per_row(&to_vec(states), width, &batch());
+        let states = per_row(&to_vec(states), width, &batch().rows);
         assert_close(
             &name,
             &states,
@@ -70,15 +70,30 @@ pub fn climb<B, M, T>(
     assert_close("logits", &passed.outputs, &expected, LOGITS);
     let loss = (passed.loss / goal.weight) as f32;
     assert_close("loss", &[loss], &fixture.expected("loss"), LOGITS);
+    compare_gradients(
+        fixture,
+        &subject.model,
+        &gradients,
+        (names, gradient_tolerance),
+    );
+}
+
+/// Compares every gradient of the first batch with the reference.
+pub(crate) fn compare_gradients<B: TrainableBackend, M: TrainableModel<B>>(
+    fixture: &Fixture,
+    model: &M,
+    gradients: &Gradients<B>,
+    (names, tolerance): (&dyn CheckpointNames, f64),
+) {
     assert_eq!(
-        gradients.missing(&subject.model),
+        gradients.missing(model),
         Vec::<String>::new(),
         "every parameter has a gradient"
     );
     let norm = gradients.norm();
-    for (name, found) in by_tensor(&subject.model, &gradients, names) {
+    for (name, found) in by_tensor(model, gradients, names) {
         let expected = fixture.expected(&format!("grad.{name}"));
-        assert_gradient_close(&name, &found, &expected, gradient_tolerance, norm);
+        assert_gradient_close(&name, &found, &expected, tolerance, norm);
     }
 }
 
@@ -147,21 +162,21 @@ where
     }
 }
 
-fn to_vec<B: TrainableBackend>(tensor: Tensor<B, 2>) -> Vec<f32> {
+pub(crate) fn to_vec<B: Backend>(tensor: Tensor<B, 2>) -> Vec<f32> {
     to_host(tensor.flatten::<1>(0, 1))
 }
 
 /// Values of the real tokens, row by row.
-fn per_row<B: TrainableBackend>(values: &[f32], width: usize, batch: &Batch<B>) -> Vec<f32> {
-    let starts = batch.rows.starts();
-    let rows = starts.iter().zip(batch.rows.lengths());
+pub(crate) fn per_row(values: &[f32], width: usize, rows: &Rows) -> Vec<f32> {
+    let starts = rows.starts();
+    let rows = starts.iter().zip(rows.lengths());
     rows.flat_map(|(start, length)| &values[start * width..(start + length) * width])
         .copied()
         .collect()
 }
 
 /// The same of a reference padded to the longest row.
-fn valid_part(values: &[f32], width: usize, rows: &[&Row]) -> Vec<f32> {
+pub(crate) fn valid_part(values: &[f32], width: usize, rows: &[&Row]) -> Vec<f32> {
     let longest = rows.iter().map(|row| row.ids.len()).max().unwrap_or(0);
     let tokens = rows.iter().enumerate();
     tokens

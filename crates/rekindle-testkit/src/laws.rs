@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use rekindle_data::Batching;
+use rekindle_data::{Batching, TaskKind};
 use rekindle_nn::{Depth, Model, ParameterPath, export, list};
 use rekindle_train::batch::Layout;
 use rekindle_train::events::Step;
 use rekindle_train::recipe::{MethodKind, Recipe, ScheduleKind};
 use rekindle_train::task::{Inner, TrainableBackend, TrainableModel, TrainableTask};
 
-use crate::{Subject, assert_close};
+use crate::{OwnNames, Subject, assert_close};
 
 /// Equal up to the order of additions in f32.
 const ROUNDING: f64 = 1e-5;
@@ -164,6 +164,7 @@ where
         (MethodKind::Full, ScheduleKind::Constant),
         (MethodKind::Head, ScheduleKind::Wsd),
         (MethodKind::LastLayers, ScheduleKind::Linear),
+        (MethodKind::Lora, ScheduleKind::Cosine),
     ];
     for (kind, schedule) in schedules {
         let mut recipe = plain_recipe(4, 2, 1e-3);
@@ -299,24 +300,12 @@ where
 }
 
 fn values<B: TrainableBackend, M: Model<B>>(model: &M) -> Vec<(ParameterPath, Vec<f32>)> {
-    struct Own;
-    impl rekindle_nn::CheckpointNames for Own {
-        fn tensor_name(&self, path: &ParameterPath) -> String {
-            path.name.clone()
-        }
-        fn canonical(&self, name: &str) -> String {
-            name.to_owned()
-        }
-        fn is_head(&self, _path: &ParameterPath) -> bool {
-            false
-        }
-    }
     let paths = list::<B, M>(model)
         .into_iter()
         .map(|parameter| parameter.path);
     paths
         .zip(
-            export::<B, M>(model, &Own)
+            export::<B, M>(model, &OwnNames(TaskKind::Classify))
                 .into_iter()
                 .map(|tensor| (tensor.values)()),
         )

@@ -4,14 +4,17 @@
 //! weights, `inputs.json`, and the numbers that transformers computes from them.
 
 mod close;
+pub mod decoder;
 mod fixture;
 mod held;
 mod ladder;
 pub mod laws;
+mod names;
 mod subject;
 
 pub use close::{assert_close, assert_gradient_close, largest};
 pub use fixture::Fixture;
 pub use held::Held;
 pub use ladder::{Hidden, climb, follow_trajectory};
+pub use names::OwnNames;
 pub use subject::{Part, Subject};

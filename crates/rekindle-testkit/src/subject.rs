@@ -7,13 +7,14 @@ use rekindle_nn::initialize;
 use rekindle_train::batch::{Layout, Row};
 use rekindle_train::evaluate::Runner;
 use rekindle_train::events::{Checkpoint, Event, Finish, Step};
-use rekindle_train::method;
+use rekindle_train::method::{self, Anatomy};
 use rekindle_train::objective::Objective;
 use rekindle_train::recipe::Recipe;
 use rekindle_train::run::{Control, Hooks, Run, run};
 use rekindle_train::task::{TrainableBackend, TrainableModel, TrainableTask};
 
 use crate::held::Held;
+use crate::names::OwnNames;
 
 /// A tiny model with weights, and rows for it.
 #[derive(Clone, Debug)]
@@ -62,6 +63,22 @@ where
         }
     }
 
+    /// The model as the recipe's method trains it.
+    ///
+    /// # Panics
+    /// If the method cannot be used.
+    pub fn adapt(&self, recipe: &Recipe) -> M {
+        let task = self.objective.task();
+        let anatomy = Anatomy {
+            names: &OwnNames(task),
+            fresh: &[],
+            task,
+            seed: recipe.train.seed,
+        };
+        let adapted = method::apply::<B, M>(self.model.clone(), &recipe.method, &anatomy);
+        adapted.expect("the method suits the model").0
+    }
+
     /// Trains by a recipe on all rows; returns the model, the steps and the end.
     ///
     /// # Panics
@@ -82,7 +99,7 @@ where
         from: Option<&Held>,
         stop_after: usize,
     ) -> Part<M> {
-        let model = method::apply::<B, M>(self.model.clone(), &recipe.method);
+        let model = self.adapt(recipe);
         let mut steps = Vec::new();
         let taken = Taken {
             steps: Cell::new(0),

@@ -4,14 +4,81 @@ use std::collections::{HashMap, HashSet};
 
 use burn::module::Param;
 use burn::tensor::Tensor;
-use rekindle_nn::{Depth, Model, NamedMapper, ParameterPath, list, map_named};
+use rekindle_data::TaskKind;
+use rekindle_nn::{
+    Adaptation, CheckpointNames, Depth, Lora, LoraError, Model, NamedMapper, ParameterPath, list,
+    lora_scale, map_named,
+};
 
-use crate::recipe::{MethodKind, MethodRecipe};
+use crate::recipe::{LoraRecipe, MethodKind, MethodRecipe};
 use crate::task::TrainableBackend;
 
+/// What a method needs to know of a model besides its layers.
+#[derive(Clone, Copy)]
+pub struct Anatomy<'a> {
+    /// The names of its tensors, by which layers are chosen.
+    pub names: &'a dyn CheckpointNames,
+    /// The tensors that its checkpoint did not hold.
+    pub fresh: &'a [String],
+    /// What it is trained for.
+    pub task: TaskKind,
+    /// Seed of initial values.
+    pub seed: u64,
+}
+
 /// Freezes what the method does not train: frozen parameters have no gradient and no optimizer state.
-#[must_use]
-pub fn apply<B: TrainableBackend, M: Model<B>>(model: M, method: &MethodRecipe) -> M {
+///
+/// LoRA adds adapters first, and tells where; the other methods adapt nothing.
+pub fn apply<B: TrainableBackend, M: Model<B>>(
+    mut model: M,
+    method: &MethodRecipe,
+    anatomy: &Anatomy,
+) -> Result<(M, Adaptation), LoraError> {
+    let lowest = match method.kind {
+        MethodKind::Full => Depth::Embeddings,
+        MethodKind::Head => Depth::Head,
+        MethodKind::LastLayers => Depth::Block(model.num_blocks().saturating_sub(method.layers)),
+        MethodKind::Lora => {
+            let lora = lora(&method.lora(), anatomy)?;
+            lora.check_names::<B, M>(&mut model, anatomy.names)?;
+            return lora.apply::<B, M>(model, anatomy.names);
+        }
+    };
+    Ok((freeze_below::<B, M>(model, lowest), Adaptation::default()))
+}
+
+/// The adapters that a recipe asks for, and what is trained in full beside them: as with peft the output
+/// layer of a task with labels, and all that would else stay random.
+fn lora(recipe: &LoraRecipe, anatomy: &Anatomy) -> Result<Lora, LoraError> {
+    let mut modules_to_save = recipe.modules_to_save.clone();
+    let mut save = |module: &str| {
+        let is_known = modules_to_save.iter().any(|known| known == module);
+        if !is_known {
+            modules_to_save.push(module.to_owned());
+        }
+    };
+    if anatomy.task != TaskKind::Generate {
+        save(anatomy.names.output_module());
+    }
+    for tensor in anatomy.fresh {
+        let module = tensor.rsplit_once('.').map_or("", |(module, _)| module);
+        // What is a part of the output module is saved with it.
+        let output = anatomy.names.output_module();
+        if anatomy.task == TaskKind::Generate || !module.starts_with(output) {
+            save(module);
+        }
+    }
+    Ok(Lora {
+        rank: recipe.rank,
+        scale: lora_scale(recipe.alpha, recipe.rank, recipe.rslora),
+        dropout: recipe.dropout,
+        targets: recipe.targets.parse()?,
+        modules_to_save,
+        seed: anatomy.seed,
+    })
+}
+
+fn freeze_below<B: TrainableBackend, M: Model<B>>(model: M, lowest: Depth) -> M {
     struct Freeze(HashSet<String>);
     impl<B: TrainableBackend> NamedMapper<B> for Freeze {
         fn map<const D: usize>(
@@ -24,11 +91,6 @@ pub fn apply<B: TrainableBackend, M: Model<B>>(model: M, method: &MethodRecipe) 
             parameter.map(|tensor| tensor.set_require_grad(is_trained))
         }
     }
-    let lowest = match method.kind {
-        MethodKind::Full => Depth::Embeddings,
-        MethodKind::Head => Depth::Head,
-        MethodKind::LastLayers => Depth::Block(model.num_blocks().saturating_sub(method.layers)),
-    };
     let paths = list::<B, M>(&model)
         .into_iter()
         .map(|parameter| parameter.path);

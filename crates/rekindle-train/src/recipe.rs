@@ -4,6 +4,7 @@
 //! is one set of names, one check, and one record of what ran.
 
 mod keys;
+mod lora;
 mod parse;
 mod ranges;
 
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 use rekindle_data::{Batching, TaskKind, Truncation};
 use serde::{Deserialize, Serialize};
 
+pub use lora::{LoraRecipe, TargetsRecipe};
 pub use parse::{RecipeError, set};
 
 /// What to train, on what, and how.
@@ -58,6 +60,24 @@ pub struct MethodRecipe {
     pub layers: usize,
     /// Learning rate of a block, as a fraction of the rate of the block above it.
     pub layer_decay: f64,
+    /// `lora`: rank of the adapters; 8 if omitted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rank: Option<usize>,
+    /// `lora`: their scale, which the rank divides; 16 if omitted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alpha: Option<f64>,
+    /// `lora`: dropout before them; 0.05 if omitted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dropout: Option<f64>,
+    /// `lora`: the layers that get one; `all-linear` if omitted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub targets: Option<TargetsRecipe>,
+    /// `lora`: whether the root of the rank divides the scale; false if omitted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rslora: Option<bool>,
+    /// `lora`: modules that are trained in full; a new head always is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub modules_to_save: Option<Vec<String>>,
 }
 
 /// Which weights a run trains.
@@ -70,6 +90,8 @@ pub enum MethodKind {
     Head,
     /// The head and the blocks nearest to it.
     LastLayers,
+    /// Low-rank adapters of linear layers.
+    Lora,
 }
 
 /// `[data]`.
@@ -220,6 +242,12 @@ impl Default for MethodRecipe {
             kind: MethodKind::Full,
             layers: 2,
             layer_decay: 1.0,
+            rank: None,
+            alpha: None,
+            dropout: None,
+            targets: None,
+            rslora: None,
+            modules_to_save: None,
         }
     }
 }
@@ -289,6 +317,7 @@ impl MethodKind {
             Self::Full | Self::LastLayers if task == TaskKind::Generate => 2e-5,
             Self::Full | Self::LastLayers => 5e-5,
             Self::Head => 1e-3,
+            Self::Lora => 2e-4,
         }
     }
 }

@@ -16,9 +16,15 @@ dropout = 0.25
 gradient_checkpointing = true
 
 [method]
-kind = "last-layers"
+kind = "lora"
 layers = 5
 layer_decay = 0.9
+rank = 4
+alpha = 8.0
+dropout = 0.5
+targets = ["query", "value"]
+rslora = true
+modules_to_save = ["pooler"]
 
 [data]
 train = ["a.jsonl", "b.csv"]
@@ -133,6 +139,7 @@ fn the_learning_rate_is_the_methods_default_times_the_multiplier() {
     };
     assert_eq!(peak(""), 5e-5);
     assert_eq!(peak("[method]\nkind = \"head\""), 1e-3);
+    assert_eq!(peak("[method]\nkind = \"lora\""), 2e-4);
     assert_eq!(peak("[model]\ntask = \"generate\""), 2e-5);
     assert_eq!(peak("[train]\nlearning_rate_multiplier = 2.0"), 1e-4);
     assert_eq!(peak("[train]\nlearning_rate = 0.5"), 0.5);
@@ -262,6 +269,11 @@ fn numbers_outside_their_range_name_their_key() {
         ("method.layers=0", "at least 1"),
         ("method.layer_decay=0.0", "in (0, 1]"),
         ("method.layer_decay=1.1", "in (0, 1]"),
+        ("method.rank=0", "at least 1"),
+        ("method.alpha=0.0", "above 0"),
+        ("method.dropout=1.0", "in [0, 1)"),
+        ("method.targets=[]", "at least one name"),
+        ("method.modules_to_save=[\"\"]", "names"),
         ("data.valid_fraction=1.0", "in [0, 1)"),
         ("data.max_length=2", "at least 3"),
         ("train.epochs=0", "at least 1"),
@@ -278,6 +290,9 @@ fn numbers_outside_their_range_name_their_key() {
         ("train.log_every=0", "at least 1"),
     ] {
         let mut table = Table::new();
+        if !pair.starts_with("method.layer") && pair.starts_with("method.") {
+            set(&mut table, "method.kind=lora").unwrap();
+        }
         set(&mut table, pair).unwrap();
         let error = Recipe::from_table(&table).expect_err(pair).to_string();
         let key = pair.split('=').next().unwrap();
@@ -286,6 +301,58 @@ fn numbers_outside_their_range_name_their_key() {
     }
     // Steps make epochs needless.
     assert!(parse("[train]\nepochs = 0\nmax_steps = 5").is_ok());
+}
+
+#[test]
+fn keys_of_lora_are_for_lora_alone() {
+    assert_snapshot!(refusal("[method]\nrank = 8"), @r#"
+    recipe key `method.rank` is for `method.kind = "lora"` alone
+    add `--method lora`, or leave the key out
+    "#);
+    for key in [
+        "alpha=1",
+        "dropout=0.1",
+        "targets=x",
+        "rslora=true",
+        "modules_to_save=[]",
+    ] {
+        let mut table = Table::new();
+        set(&mut table, "method.kind=head").unwrap();
+        set(&mut table, &format!("method.{key}")).unwrap();
+        assert!(Recipe::from_table(&table).is_err(), "{key}");
+        set(&mut table, "method.kind=lora").unwrap();
+        assert!(Recipe::from_table(&table).is_ok(), "{key}");
+    }
+}
+
+#[test]
+fn keys_of_lora_have_defaults_that_can_be_printed() {
+    let mut recipe = parse("[method]\nkind = \"lora\"\nrank = 4").unwrap();
+    recipe.method.set_lora(recipe.method.lora());
+    assert_snapshot!(toml::to_string(&recipe.method).unwrap(), @r#"
+    kind = "lora"
+    layers = 2
+    layer_decay = 1.0
+    rank = 4
+    alpha = 16.0
+    dropout = 0.05
+    targets = "all-linear"
+    rslora = false
+    modules_to_save = []
+    "#);
+    assert_eq!(parse(&toml::to_string(&recipe).unwrap()).unwrap(), recipe);
+}
+
+#[test]
+fn targets_are_a_pattern_or_names() {
+    assert_snapshot!(refusal("[method]\nkind = \"lora\"\ntargets = 3"), @r#"
+    recipe key `method.targets` must be `"all-linear"`, a pattern, or a list of module names: 3
+    leave it out for the default
+    "#);
+    assert_snapshot!(refusal("[method]\nkind = \"lora\"\ntargets = \"(\""), @r"
+    recipe key `method.targets` cannot be used
+    one string is `all-linear` or a pattern; names are a list
+    ");
 }
 
 #[test]

@@ -11,12 +11,13 @@ use rekindle_nn::{CausalLm, CheckpointNames, TrainBackend};
 use rekindle_train::objective::Objective;
 use rekindle_train::recipe::Recipe;
 use rekindle_train::task::{
-    Device, RowTask, TagTask, TrainableBackend, TrainableModel, TrainableTask,
+    Device, RowTask, TagTask, TrainableBackend, TrainableModel,
 };
 use rekindle_train::token_task::TokenTask;
 use serde_json::{Map, Value};
 
 use crate::error::Error;
+use crate::samples::ObservedTask;
 
 /// Sizes and rates of a model, by its architecture.
 #[derive(Clone, Debug)]
@@ -36,7 +37,7 @@ pub(crate) trait UseModel<B: TrainableBackend> {
     fn call<M, T>(self, model: M, task: T) -> Self::Output
     where
         M: TrainableModel<B>,
-        T: TrainableTask<B, M>;
+        T: ObservedTask<B, M>;
 }
 
 /// Generic code that is called with a decoder.

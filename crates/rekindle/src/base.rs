@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use burn::module::Module;
 use burn::tensor::backend::Backend;
-use rekindle_data::{LabelSet, Renderer, TaskKind, TextTokenizer};
+use rekindle_data::{LabelSet, Limit, Renderer, TaskKind, TextTokenizer};
 use rekindle_hub::{Checkpoint, NamedTensor, read_config, save_model};
 use rekindle_nn::{LoadReport, TensorSource, export, load};
 use rekindle_train::objective::Objective;
@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use crate::architecture::Architecture;
 use crate::error::Error;
+use crate::rows::{Examples, Tokenized};
 
 /// A model folder whose configuration and tokenizer have been read, and checked against each other; of
 /// the weights, names and shapes.
@@ -51,6 +52,20 @@ impl Base {
             json,
             checkpoint: Checkpoint::open(folder)?,
         })
+    }
+
+    /// Tokenizes examples as this model reads them.
+    pub fn tokenize(
+        &self,
+        examples: &Examples,
+        labels: &LabelSet,
+        limit: Limit,
+        prompt_loss_weight: f64,
+    ) -> Result<Tokenized, Error> {
+        match &self.renderer {
+            Some(renderer) => examples.tokenize_generation(renderer, limit, prompt_loss_weight),
+            None => examples.tokenize(&self.tokenizer, labels, limit),
+        }
     }
 
     /// The labels that the checkpoint's head gives, in the order of its outputs.

@@ -7,7 +7,7 @@ use rekindle_dashboard::ReadError;
 use rekindle_dashboard::server::ServeError;
 use rekindle_data::{DataError, RenderError, TaskKind, TokenizerError};
 use rekindle_hub::{HubError, LoadError, SaveError};
-use rekindle_nn::WeightsError;
+use rekindle_nn::{LoraError, WeightsError};
 use rekindle_train::error::TrainError;
 use rekindle_train::recipe::RecipeError;
 
@@ -44,6 +44,9 @@ pub enum Error {
     /// A file of the model cannot be read.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// The model cannot be adapted as the recipe says.
+    #[error(transparent)]
+    Adapt(#[from] LoraError),
     /// The weights do not fit the model.
     #[error(transparent)]
     Weights(#[from] WeightsError),
@@ -78,6 +81,22 @@ pub enum Error {
     Precision {
         /// Its name.
         backend: &'static str,
+    },
+    /// A key of the recipe has no meaning for the task.
+    #[error("`{key}` is for the task `generate`, and this run's is `{task}`")]
+    OnlyGenerate {
+        /// The key.
+        key: &'static str,
+        /// The run's task.
+        task: TaskKind,
+    },
+    /// A prompt of the recipe leaves no room for an answer.
+    #[error("a prompt in `train.samples` has {length} tokens, and the model reads at most {most}")]
+    LongSample {
+        /// Its tokens.
+        length: usize,
+        /// Tokens possible.
+        most: usize,
     },
     /// The tokenizer makes ids that the model has no embedding for.
     #[error("the tokenizer's highest id is {highest}, the model's embedding has {rows} rows")]
@@ -232,6 +251,7 @@ impl Error {
             Self::Render(error) => error.hint(),
             Self::Hub(error) => error.hint(),
             Self::Load(error) => error.hint(),
+            Self::Adapt(error) => error.hint(),
             Self::Weights(error) => error.hint(),
             Self::Backend(error) => error.hint(),
             Self::Train(error) => error.hint(),
@@ -248,6 +268,8 @@ impl Error {
             Self::OtherKind { .. } => {
                 Some("take a decoder, such as Llama, Qwen or GPT-2, for data without labels".into())
             }
+            Self::OnlyGenerate { key, .. } => Some(format!("remove `{key}`")),
+            Self::LongSample { .. } => Some("shorten it".into()),
             Self::Precision { .. } => Some("`--dtype f32` computes everywhere".into()),
             Self::Vocabulary { .. } => Some(
                 "tokenizer and weights are of different models; copy both from one folder".into(),

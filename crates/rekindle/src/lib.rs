@@ -9,6 +9,7 @@ pub mod base;
 pub mod error;
 pub mod predict;
 pub mod rows;
+mod samples;
 pub mod selftest;
 pub mod train;
 

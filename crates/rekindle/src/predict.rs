@@ -11,13 +11,14 @@ use rekindle_train::batch::Row;
 use rekindle_train::evaluate::{Evaluated, Runner};
 use rekindle_train::objective::{Objective, TagTarget, Target, argmax, is_set};
 use rekindle_train::recipe::Recipe;
-use rekindle_train::task::{Device, Inner, Task, TrainableBackend, TrainableModel, TrainableTask};
+use rekindle_train::task::{Device, Inner, Task, TrainableBackend, TrainableModel};
 use serde_json::{Map, Value, json};
 
 use crate::architecture::UseModel;
 use crate::backend::{Choice, Job};
 use crate::base::Base;
 use crate::error::Error;
+use crate::samples::ObservedTask;
 use crate::rows::Examples;
 use crate::train::max_length;
 
@@ -91,11 +92,12 @@ impl Predictor {
             missing: vec!["`config.json` names no class with a head in `architectures`".to_owned()],
         };
         let task = task.ok_or_else(headless)?;
-        let labels = base.labels().ok_or_else(headless)?;
-        let labels = if task == TaskKind::Regress {
-            LabelSet::from_names(Vec::new())
-        } else {
-            labels
+        base.architecture.check(task)?;
+        let labels = match task {
+            TaskKind::Regress | TaskKind::Generate => LabelSet::from_names(Vec::new()),
+            TaskKind::Classify | TaskKind::MultiLabel | TaskKind::Tag => {
+                base.labels().ok_or_else(headless)?
+            }
         };
         let max_length = max_length(longest, &base)?;
         let limit = Limit {
@@ -117,11 +119,12 @@ impl Predictor {
     /// Scores the rows of files.
     pub fn evaluate(&self, backend: &Choice, paths: &[PathBuf]) -> Result<Evaluation, Error> {
         let examples = Examples::read(paths, Some(self.task()))?;
-        if self.task() != TaskKind::Regress {
+        if !self.objective.labels().names().is_empty() {
             examples.check_labels(self.objective.labels())?;
         }
         let tokenized =
-            examples.tokenize(&self.base.tokenizer, self.objective.labels(), self.limit)?;
+            self.base
+                .tokenize(&examples, self.objective.labels(), self.limit, 0.0)?;
         if tokenized.rows.is_empty() {
             return Err(Error::NoRows {
                 skipped: tokenized.skipped,
@@ -361,7 +364,7 @@ impl<B: TrainableBackend> UseModel<B> for Scoring<'_> {
     fn call<M, T>(self, model: M, task: T) -> Self::Output
     where
         M: TrainableModel<B>,
-        T: TrainableTask<B, M>,
+        T: ObservedTask<B, M>,
     {
         let model = self.predictor.load::<B, M>(model)?;
         let device = model.devices().remove(0);
@@ -393,7 +396,7 @@ impl<B: TrainableBackend> UseModel<B> for Answering<'_> {
     fn call<M, T>(self, model: M, task: T) -> Self::Output
     where
         M: TrainableModel<B>,
-        T: TrainableTask<B, M>,
+        T: ObservedTask<B, M>,
     {
         let model = self.predictor.load::<B, M>(model)?;
         let device = model.devices().remove(0);

@@ -26,6 +26,7 @@ use crate::backend::{Choice, choose};
 use crate::base::Base;
 use crate::error::Error;
 use crate::rows::{Examples, Tokenized};
+use crate::samples::SamplePrompt;
 
 pub use briefing::{Briefing, Sample};
 pub use output::RunFolder;
@@ -33,8 +34,8 @@ pub use rekindle_train::run::Control;
 
 use job::Training;
 
-/// Tokens of a row of an encoder where the recipe says nothing.
-pub(crate) const DEFAULT_MAX_LENGTH: usize = 256;
+/// Tokens of a row where the recipe says nothing, of encoders and of decoders.
+const DEFAULT_MAX_LENGTH: [usize; 2] = [256, 1024];
 
 /// A run that is ready to begin.
 pub struct Prepared {
@@ -53,6 +54,7 @@ pub struct Prepared {
     objective: Objective,
     train: Vec<Row>,
     valid: Vec<Row>,
+    samples: Vec<SamplePrompt>,
     plan: Plan,
 }
 
@@ -79,16 +81,18 @@ pub fn prepare(
     let task = examples.task();
     check(&recipe, task, true)?;
     let base = Base::open(&resolve(&recipe.model.base, hub, progress)?)?;
+    base.architecture.check(task)?;
+    refuse_idle(&recipe, task)?;
     let labels = labels(&base, &examples)?;
     if let Some(valid) = &valid_examples {
         valid.check_labels(&labels)?;
     }
-    let max_length = max_length(recipe.data.max_length, &base)?;
     let limit = Limit {
-        max_length,
-        truncation: recipe.data.truncation.unwrap_or_default(),
+        max_length: max_length(recipe.data.max_length, &base)?,
+        truncation: recipe.data.truncation.unwrap_or(examples.truncation()),
     };
-    let tokenize = |examples: &Examples| examples.tokenize(&base.tokenizer, &labels, limit);
+    let prompt_weight = recipe.data.prompt_loss_weight;
+    let tokenize = |examples: &Examples| base.tokenize(examples, &labels, limit, prompt_weight);
     let tokenized = tokenize(&examples)?;
     if tokenized.rows.is_empty() {
         return Err(Error::NoRows {
@@ -97,7 +101,9 @@ pub fn prepare(
     }
     let valid_tokenized = valid_examples.as_ref().map(tokenize).transpose()?;
     recipe.model.task = Some(task);
-    recipe.data.max_length = Some(max_length);
+    recipe.data.max_length = Some(limit.max_length);
+    recipe.data.truncation = Some(limit.truncation);
+    let samples = SamplePrompt::of(&recipe.train.samples, &base, examples.has_chats())?;
     recipe.train.learning_rate = Some(recipe.peak_learning_rate());
     recipe.train.learning_rate_multiplier = 1.0;
     let is_resumed = resumed.is_some();
@@ -125,6 +131,7 @@ pub fn prepare(
         objective,
         train,
         valid,
+        samples,
         plan,
     })
 }
@@ -160,13 +167,27 @@ fn labels(base: &Base, examples: &Examples) -> Result<LabelSet, Error> {
         .unwrap_or(labels))
 }
 
+/// Refuses keys that say something of another task than the run's.
+fn refuse_idle(recipe: &Recipe, task: TaskKind) -> Result<(), Error> {
+    let idle = [
+        ("data.prompt_loss_weight", recipe.data.prompt_loss_weight > 0.0),
+        ("data.pack", recipe.data.pack),
+        ("train.samples", !recipe.train.samples.is_empty()),
+        ("model.gradient_checkpointing", recipe.model.gradient_checkpointing),
+    ];
+    match idle.into_iter().find(|(_, is_set)| *is_set) {
+        Some((key, _)) if task != TaskKind::Generate => Err(Error::OnlyGenerate { key, task }),
+        _ => Ok(()),
+    }
+}
+
 /// The longest row: what is asked for, or a default that the model can read.
 pub(crate) fn max_length(asked: Option<usize>, base: &Base) -> Result<usize, Error> {
     let most = base.architecture.max_length();
     match asked {
         Some(asked) if asked > most => Err(Error::TooLong { asked, most }),
         Some(asked) => Ok(asked),
-        None => Ok(DEFAULT_MAX_LENGTH.min(most)),
+        None => Ok(DEFAULT_MAX_LENGTH[usize::from(base.renderer.is_some())].min(most)),
     }
 }
 

@@ -19,10 +19,10 @@ pub(crate) fn examples(
     task: Option<TaskKind>,
 ) -> Result<Dataset<TextExample>, DataError> {
     let mut inference = source.task(task)?;
-    if inference.task == TaskKind::Tag {
+    if matches!(inference.task, TaskKind::Tag | TaskKind::Generate) {
         return Err(DataError::OtherTask {
             path: source.path,
-            found: TaskKind::Tag,
+            found: inference.task,
         });
     }
     let number_field = source.records.iter().find_map(number_field);

@@ -136,6 +136,10 @@ impl CheckpointNames for BertNames {
     fn is_head(&self, path: &ParameterPath) -> bool {
         !path.name.starts_with("encoder.")
     }
+
+    fn output_module(&self) -> &'static str {
+        "classifier"
+    }
 }
 
 impl BertNames {

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use anyhow::Context as _;
 
+use super::decoder::Variant;
 use super::epoch::Epoch;
 use super::step::{BATCH_SIZE, Steps, TOKENS, median};
 use super::{Bench, Runs};
@@ -23,7 +24,7 @@ pub(super) struct Report {
 
 /// One quantity, a value per run; the peers have none where they were not run.
 struct Row {
-    what: &'static str,
+    what: String,
     unit: Unit,
     ours: Vec<f64>,
     peers: Vec<f64>,
@@ -42,9 +43,11 @@ impl Report {
         bench: &Bench,
         steps: &Runs<Steps>,
         epochs: Option<&Runs<Epoch>>,
+        decoders: &[(Variant, Runs<Steps>)],
     ) -> anyhow::Result<Self> {
         let mut rows = step_rows(steps);
         rows.extend(epochs.map(epoch_rows).into_iter().flatten());
+        rows.extend(decoders.iter().flat_map(decoder_rows));
         Ok(Self {
             setting: setting(bench, steps)?,
             command: command(bench),
@@ -63,6 +66,16 @@ fn step_rows(runs: &Runs<Steps>) -> Vec<Row> {
             Some(run.first_seconds)
         }),
         row("step, peak memory", Unit::Bytes, runs, |run| run.peak_bytes),
+    ]
+}
+
+fn decoder_rows((variant, runs): &(Variant, Runs<Steps>)) -> Vec<Row> {
+    let name = |what: &str| format!("{}, {what}", variant.name);
+    vec![
+        row(name("step"), Unit::Seconds, runs, |run| {
+            Some(run.median_seconds)
+        }),
+        row(name("peak memory"), Unit::Bytes, runs, |run| run.peak_bytes),
     ]
 }
 
@@ -89,10 +102,15 @@ fn epoch_rows(runs: &Runs<Epoch>) -> Vec<Row> {
     ]
 }
 
-fn row<T>(what: &'static str, unit: Unit, runs: &Runs<T>, value: fn(&T) -> Option<f64>) -> Row {
+fn row<T>(
+    what: impl Into<String>,
+    unit: Unit,
+    runs: &Runs<T>,
+    value: fn(&T) -> Option<f64>,
+) -> Row {
     let values = |runs: &[T]| runs.iter().filter_map(value).collect();
     Row {
-        what,
+        what: what.into(),
         unit,
         ours: values(&runs.ours),
         peers: values(&runs.peers),
@@ -134,6 +152,9 @@ fn command(bench: &Bench) -> String {
     let mut words = vec!["cargo xtask bench".to_owned()];
     if options.model.is_some() {
         words.push("--model MINILM --snips SNIPS".to_owned());
+    }
+    if options.decoder {
+        words.push("--decoder".to_owned());
     }
     if options.peers {
         words.push("--peers".to_owned());
@@ -227,8 +248,8 @@ mod tests {
 
     #[test]
     fn a_table_has_medians_ranges_and_ratios() {
-        let row = |what, unit, ours: &[f64], peers: &[f64]| Row {
-            what,
+        let row = |what: &str, unit, ours: &[f64], peers: &[f64]| Row {
+            what: what.to_owned(),
             unit,
             ours: ours.to_vec(),
             peers: peers.to_vec(),

@@ -1,6 +1,8 @@
 //! Training steps of a model of `MiniLM`'s shape.
 
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 
 use anyhow::ensure;
 use serde::Serialize;
@@ -53,12 +55,21 @@ fn ours(bench: &Bench) -> anyhow::Result<Steps> {
         ],
     );
     let finished = program::finish(&mut command)?;
-    let steps = events(run.path(), "step")?;
+    steps_of(bench, run.path(), finished, BATCH_SIZE * TOKENS)
+}
+
+/// The steps that a run recorded, each of so many tokens.
+pub(super) fn steps_of(
+    bench: &Bench,
+    run: &Path,
+    finished: Finished,
+    expected: usize,
+) -> anyhow::Result<Steps> {
+    let steps = events(run, "step")?;
     let seconds = steps.iter().map(|step| {
-        let expected = (BATCH_SIZE * TOKENS) as f64;
         let tokens = number(step, "/tokens")?;
         ensure!(
-            tokens == expected,
+            tokens == expected as f64,
             "a step of {tokens} tokens, not {expected}"
         );
         number(step, "/seconds")
@@ -88,9 +99,14 @@ fn peer(bench: &Bench) -> anyhow::Result<Steps> {
             ("--threads", &bench.threads),
         ],
     );
+    peer_steps(&mut command)
+}
+
+/// The steps that a script of `benches/peers` prints.
+pub(super) fn peer_steps(command: &mut Command) -> anyhow::Result<Steps> {
     let Finished {
         stdout, peak_bytes, ..
-    } = program::finish(&mut command)?;
+    } = program::finish(command)?;
     let result: serde_json::Value = serde_json::from_str(&stdout)?;
     let versions = ["torch", "transformers"].map(|name| {
         let version = result["versions"][name]

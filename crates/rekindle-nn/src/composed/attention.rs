@@ -46,7 +46,7 @@ pub(crate) fn attend_cached<B: Backend>(
     );
     let new = [0..rows, 0..heads.keys, columns.past..end, 0..heads.size];
     let all = [0..rows, 0..heads.keys, 0..end, 0..heads.size];
-    let mut put = |room: &mut Tensor<B, 4>, x: Tensor<B, 4>| {
+    let put = |room: &mut Tensor<B, 4>, x: Tensor<B, 4>| {
         // A tensor that nobody else holds is written in place.
         let whole = std::mem::replace(room, Tensor::zeros([1; 4], &x.device())).cast(x.dtype());
         *room = whole.slice_assign(new.clone(), x);

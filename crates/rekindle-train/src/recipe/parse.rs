@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use rekindle_nn::LoraError;
 use toml::{Table, Value};
 
 use super::{
@@ -62,6 +63,15 @@ pub enum RecipeError {
     /// Two keys that exclude each other.
     #[error("`train.learning_rate` and `train.learning_rate_multiplier` exclude each other")]
     TwoLearningRates,
+    /// A key that the method has no use for.
+    #[error("recipe key `{key}` is for `method.kind = \"lora\"` alone")]
+    OnlyOfLora {
+        /// The key, with its table.
+        key: &'static str,
+    },
+    /// Targets that cannot be read.
+    #[error("recipe key `method.targets` cannot be used")]
+    Targets(#[from] LoraError),
     /// A `key=value` pair without an equals sign.
     #[error("not of the form `key=value`: `{0}`")]
     Pair(String),
@@ -79,6 +89,8 @@ impl RecipeError {
             Self::TwoLearningRates => {
                 Some("the multiplier scales the method's default rate; give one of the two".into())
             }
+            Self::OnlyOfLora { .. } => Some("add `--method lora`, or leave the key out".into()),
+            Self::Targets(source) => source.hint(),
             Self::Pair(_) => Some("for example `--set train.warmup=100`".into()),
             Self::Read { path, source } if source.kind() == ErrorKind::IsADirectory => {
                 Some(format!(
@@ -179,6 +191,7 @@ impl Recipe {
         if has_rate("learning_rate") && is_scaled {
             return Err(RecipeError::TwoLearningRates);
         }
+        recipe.method.check_lora()?;
         ranges::check(&recipe)?;
         Ok(recipe)
     }

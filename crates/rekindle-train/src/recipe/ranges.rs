@@ -1,8 +1,8 @@
 //! The values that a recipe's numbers can have.
 
 use super::{
-    CheckpointRecipe, DataRecipe, Every, MethodRecipe, ModelRecipe, Recipe, RecipeError,
-    TrainRecipe,
+    CheckpointRecipe, DataRecipe, Every, LoraRecipe, MethodRecipe, ModelRecipe, Recipe,
+    RecipeError, TargetsRecipe, TrainRecipe,
 };
 
 /// Refuses the first number outside its range.
@@ -17,6 +17,7 @@ pub(super) fn check(recipe: &Recipe) -> Result<(), RecipeError> {
     } = recipe;
     let rules = [
         rules_of_model(model, method),
+        rules_of_lora(method),
         rules_of_data(data),
         rules_of_train(train),
         rules_of_checkpoint(checkpoint),
@@ -52,6 +53,41 @@ fn rules_of_model(model: &ModelRecipe, method: &MethodRecipe) -> Vec<Rule> {
             "method.layer_decay",
             "in (0, 1]",
             decay.to_string(),
+        ),
+    ]
+}
+
+fn rules_of_lora(method: &MethodRecipe) -> Vec<Rule> {
+    let LoraRecipe {
+        rank,
+        alpha,
+        dropout,
+        targets,
+        rslora: _,
+        modules_to_save,
+    } = method.lora();
+    let is_empty = matches!(&targets, TargetsRecipe::Names(names) if names.is_empty());
+    let blank = modules_to_save.iter().any(String::is_empty);
+    vec![
+        at_least_one("method.rank", rank),
+        above_zero("method.alpha", alpha),
+        (
+            (0.0..1.0).contains(&dropout),
+            "method.dropout",
+            "in [0, 1)",
+            dropout.to_string(),
+        ),
+        (
+            !is_empty,
+            "method.targets",
+            "at least one name",
+            "[]".to_owned(),
+        ),
+        (
+            !blank,
+            "method.modules_to_save",
+            "names",
+            format!("{modules_to_save:?}"),
         ),
     ]
 }

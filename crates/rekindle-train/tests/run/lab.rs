@@ -11,12 +11,12 @@ use rekindle_nn::{
     Classifier, Depth, Embedding, Input, Linear, Model, ParameterPath, Rows, TrainBackend,
     initialize,
 };
-use rekindle_testkit::Held;
+use rekindle_testkit::{Held, OwnNames};
 use rekindle_train::batch::{Layout, Row};
 use rekindle_train::error::TrainError;
 use rekindle_train::evaluate::Runner;
 use rekindle_train::events::{Checkpoint, Event, Finish, Skip, Step};
-use rekindle_train::method;
+use rekindle_train::method::{self, Anatomy};
 use rekindle_train::objective::{Objective, Target};
 use rekindle_train::recipe::Recipe;
 use rekindle_train::run::{Control, Hooks, Run, SaveFailure, run};
@@ -249,7 +249,7 @@ impl Lab {
             }),
             control: &watch,
         };
-        let model = method::apply::<B, _>(self.model.clone(), &self.recipe.method);
+        let model = self.adapted();
         let of_rows = Run {
             recipe: &self.recipe,
             runner: self.runner(),
@@ -262,6 +262,18 @@ impl Lab {
         (record.saves, record.kept) = (saves, kept);
         (record.checkpoints, record.held) = (checkpoints, last_held);
         (record, finish.map(|(_, finish)| finish))
+    }
+
+    /// The model as the recipe's method trains it.
+    pub(crate) fn adapted(&self) -> Stub<B> {
+        let anatomy = Anatomy {
+            names: &OwnNames(self.objective.task()),
+            fresh: &[],
+            task: self.objective.task(),
+            seed: self.recipe.train.seed,
+        };
+        let adapted = method::apply::<B, _>(self.model.clone(), &self.recipe.method, &anatomy);
+        adapted.expect("the method suits the model").0
     }
 }
 

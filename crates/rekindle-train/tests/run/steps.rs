@@ -7,7 +7,6 @@ use rekindle_data::Batching;
 use rekindle_nn::Linear;
 use rekindle_train::batch::{Batch, Layout, Row};
 use rekindle_train::events::{End, Skip};
-use rekindle_train::method;
 use rekindle_train::objective::Target;
 use rekindle_train::optimizer::{AdamW, Gradients};
 use rekindle_train::recipe::{Every, MethodKind};
@@ -170,7 +169,7 @@ fn frozen_parameters_have_no_gradient_and_no_state() {
     ] {
         let mut lab = lab(4);
         lab.recipe.method.kind = kind;
-        let model = method::apply::<B, _>(lab.model.clone(), &lab.recipe.method);
+        let model = lab.adapted();
         let rows: Vec<&Row> = lab.train.iter().collect();
         let batch = Batch::new(&rows, Layout::Ragged, &FlexDevice);
         let targets: Vec<&Target> = rows.iter().map(|row| &row.target).collect();

@@ -9,13 +9,14 @@ use rekindle_train::error::TrainError;
 use rekindle_train::evaluate::Runner;
 use rekindle_train::events::{End, Events, Finish};
 use rekindle_train::run::{Control, Hooks, Run, SaveFailure, run};
-use rekindle_train::task::{Inner, TrainableBackend, TrainableModel, TrainableTask};
+use rekindle_train::task::{Inner, TrainableBackend, TrainableModel};
 
 use super::Prepared;
 use super::checkpoints::Found;
 use super::session::Session;
 use crate::base::Base;
 use crate::error::Error;
+use crate::samples::{ObservedTask, Samples};
 
 /// Rows whose logits are compared after saving.
 const PROBED_ROWS: usize = 8;
@@ -48,7 +49,7 @@ impl Fit<'_> {
     where
         B: TrainableBackend,
         M: TrainableModel<B>,
-        T: TrainableTask<B, M>,
+        T: ObservedTask<B, M>,
     {
         let Prepared { recipe, folder, .. } = self.run;
         let forward_rows = self.forward_rows.unwrap_or(recipe.train.batch_size);
@@ -81,7 +82,7 @@ impl Fit<'_> {
     where
         B: TrainableBackend,
         M: TrainableModel<B>,
-        T: TrainableTask<B, M>,
+        T: ObservedTask<B, M>,
     {
         let Prepared {
             recipe,
@@ -110,10 +111,11 @@ impl Fit<'_> {
         };
         let model = self.keep_best::<B, M>(model, &mut save)?;
         let checkpoints = self.session.checkpoints(self.run);
+        let samples = Samples::new(base, &self.run.samples);
         let hooks = Hooks {
             events,
             save: &mut save,
-            sample: None,
+            sample: Some(&mut |model| task.answers(model, &samples)),
             // A checkpoint stands for the log up to it.
             checkpoint: Some(&mut |snapshot| match (self.unlogged)() {
                 Some(missing) => Err(missing.into()),

@@ -7,10 +7,10 @@ use rekindle_dashboard::Tee;
 use rekindle_data::LabelSet;
 use rekindle_nn::{LoadReport, count, list};
 use rekindle_train::events::{Event, Events, Finish, Load, Start};
-use rekindle_train::method;
+use rekindle_train::method::{self, Anatomy};
 use rekindle_train::recipe::MethodKind;
 use rekindle_train::run::{Control, metric};
-use rekindle_train::task::{TrainableBackend, TrainableModel, TrainableTask};
+use rekindle_train::task::{TrainableBackend, TrainableModel};
 
 use super::briefing::name_some;
 use super::checkpoints::Found;
@@ -22,6 +22,7 @@ use crate::architecture::{Architecture, UseModel};
 use crate::backend::Job;
 use crate::base::Base;
 use crate::error::Error;
+use crate::samples::ObservedTask;
 
 /// A prepared run as a [`Job`].
 pub(super) struct Training<'a> {
@@ -55,7 +56,7 @@ impl<B: TrainableBackend> UseModel<B> for Training<'_> {
     fn call<M, T>(self, model: M, task: T) -> Self::Output
     where
         M: TrainableModel<B>,
-        T: TrainableTask<B, M>,
+        T: ObservedTask<B, M>,
     {
         self.train::<B, M, T>(&task, model)
     }
@@ -71,7 +72,7 @@ impl Training<'_> {
         };
         match self.run.recipe.method.kind {
             MethodKind::Head => architecture.with_still_body(),
-            MethodKind::Full | MethodKind::LastLayers => architecture,
+            MethodKind::Full | MethodKind::LastLayers | MethodKind::Lora => architecture,
         }
     }
 
@@ -86,7 +87,7 @@ impl Training<'_> {
     where
         B: TrainableBackend,
         M: TrainableModel<B>,
-        T: TrainableTask<B, M>,
+        T: ObservedTask<B, M>,
     {
         let Prepared {
             recipe,
@@ -97,7 +98,14 @@ impl Training<'_> {
         let is_kept = base.answers(objective);
         let (model, report) =
             base.load::<B, M>(model, objective.task(), is_kept, recipe.train.seed)?;
-        let model = method::apply::<B, M>(model, &recipe.method);
+        let names = base.architecture.names(objective.task());
+        let anatomy = Anatomy {
+            names: names.as_ref(),
+            fresh: &report.fresh,
+            task: objective.task(),
+            seed: recipe.train.seed,
+        };
+        let (model, _adaptation) = method::apply::<B, M>(model, &recipe.method, &anatomy)?;
         let model = recipe.run.dtype.cast::<B, M>(model);
         // The weights fit, so nothing that the user gave is at fault: now the folder may be made.
         let mut session = Session::open(self.run)?;

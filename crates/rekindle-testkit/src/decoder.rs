@@ -1,0 +1,270 @@
+//! What is proved of language models: the rungs of the ladder, packing, and the cache.
+
+use std::collections::BTreeMap;
+
+use burn::module::AutodiffModule;
+use burn::tensor::{Int, Tensor, backend::Backend};
+use rekindle_data::{LabelSet, TaskKind};
+use rekindle_nn::{
+    CausalLm, CheckpointNames, Columns, Input, KvCache, Rows, Slots, TrainBackend, list,
+};
+use rekindle_train::batch::{Batch, Layout, Row};
+use rekindle_train::objective::{Objective, Target};
+use rekindle_train::optimizer::{Gradients, to_host};
+use rekindle_train::task::{Goal, Inner, Passed, TrainableBackend, TrainableModel, TrainableTask};
+use rekindle_train::token_task::TokenTask;
+
+use crate::ladder::{LOGITS, compare_gradients, per_row, to_vec, valid_part};
+use crate::{Fixture, assert_close};
+
+/// Equal up to the order of additions in f32.
+const ROUNDING: f64 = 1e-5;
+
+/// Compares hidden states, logits, loss and every gradient of the first batch with the reference.
+///
+/// # Panics
+/// At the first rung that differs.
+pub fn climb<B, M>(
+    fixture: &Fixture,
+    model: &M,
+    (names, tolerance): (&dyn CheckpointNames, f64),
+    layout: Layout,
+) where
+    B: TrainableBackend,
+    M: TrainableModel<B> + CausalLm<B>,
+    M::InnerModule: CausalLm<Inner<B>>,
+{
+    let device = model.devices().remove(0);
+    let rows: Vec<&Row> = fixture.batches[0].iter().collect();
+    let batch = || Batch::<B>::new(&rows, layout, &device);
+    let placed = batch().rows;
+    for (name, states) in rungs(model, batch().input.ids, placed.clone()) {
+        let width = states.dims()[1];
+        let found = per_row(&to_vec(states), width, &placed);
+        let expected = valid_part(&fixture.expected(&name), width, &rows);
+        assert_close(&name, &found, &expected, LOGITS);
+    }
+    for recomputes in [false, true] {
+        let (passed, weight, gradients) = pass(model, batch(), &rows, recomputes);
+        let loss = (passed.loss / weight) as f32;
+        assert_close("loss", &[loss], &fixture.expected("loss"), LOGITS);
+        compare_gradients(fixture, model, &gradients, (names, tolerance));
+    }
+}
+
+/// The states after each part, by their names in a fixture, and the logits of all slots.
+fn rungs<B: TrainBackend, M: CausalLm<B>>(
+    model: &M,
+    ids: Tensor<B, 1, Int>,
+    rows: Rows,
+) -> Vec<(String, Tensor<B, 2>)> {
+    let place = model.place(Slots::Rows(rows), &ids.device());
+    let mut hidden = model.embed(ids, &place);
+    let mut rungs = vec![("hidden.embedding".to_owned(), hidden.clone())];
+    for index in 0..model.num_blocks() {
+        hidden = model.block(index, hidden, &place, None);
+        rungs.push((format!("hidden.block.{index}"), hidden.clone()));
+    }
+    let hidden = model.norm(hidden);
+    rungs.push(("hidden.norm".to_owned(), hidden.clone()));
+    rungs.push(("logits".to_owned(), model.project(hidden)));
+    rungs
+}
+
+/// Logits of rows, token by token.
+pub fn logits<B: TrainBackend, M: CausalLm<B>>(
+    model: &M,
+    rows: &[&Row],
+    placed: Rows,
+    device: &B::Device,
+) -> Vec<f32> {
+    let ids = placed.spread(0, |row, position| rows[row].ids[position]);
+    let (_, logits) = rungs(
+        model,
+        Input::<B>::new(&ids, &ids, device).ids,
+        placed.clone(),
+    )
+    .pop()
+    .expect("the last rung is that of the logits");
+    per_row(&to_vec(logits), model.vocabulary(), &placed)
+}
+
+/// Loss and gradients of a batch, and the weight of its targets.
+fn pass<B, M>(
+    model: &M,
+    batch: Batch<B>,
+    rows: &[&Row],
+    recomputes: bool,
+) -> (Passed, f64, Gradients<B>)
+where
+    B: TrainableBackend,
+    M: TrainableModel<B> + CausalLm<B>,
+    M::InnerModule: CausalLm<Inner<B>>,
+{
+    let targets: Vec<&Target> = rows.iter().map(|row| &row.target).collect();
+    let objective = Objective::new(TaskKind::Generate, LabelSet::from_names(Vec::new()));
+    let weight = targets.iter().map(|target| objective.weight(target)).sum();
+    let goal = Goal {
+        objective: &objective,
+        targets: &targets,
+        weight,
+    };
+    let mut gradients = Gradients::<B>::default();
+    let passed = TokenTask { recomputes }.pass(model, batch, goal, &mut gradients);
+    (passed, weight, gradients)
+}
+
+/// Rows that share packs have the logits, the loss and the gradients that they have alone.
+///
+/// # Panics
+/// If they have not.
+pub fn packing_changes_nothing<B, M>(model: &M, rows: &[Row])
+where
+    B: TrainableBackend,
+    M: TrainableModel<B> + CausalLm<B>,
+    M::InnerModule: CausalLm<Inner<B>>,
+{
+    let device = model.devices().remove(0);
+    let rows: Vec<&Row> = rows.iter().take(8).collect();
+    let lengths: Vec<usize> = rows.iter().map(|row| row.ids.len()).collect();
+    let packed = Rows::packed(lengths.clone(), vec![3, 1, 4], 4);
+    let ragged = Rows::ragged(lengths);
+    let logits = |placed| logits(model, &rows, placed, &device);
+    let (alone, found) = (logits(ragged.clone()), logits(packed.clone()));
+    assert_close("logits of packed rows", &found, &alone, ROUNDING);
+    let pass = |placed| pass(model, batch::<B>(&rows, placed, &device), &rows, false);
+    let ((alone, _, expected), (found, _, gradients)) = (pass(ragged), pass(packed));
+    let relative = (found.loss - alone.loss).abs() / alone.loss;
+    assert!(relative < ROUNDING, "loss: {} {}", found.loss, alone.loss);
+    for parameter in list::<B, M>(model) {
+        let name = &parameter.path.name;
+        let of =
+            |gradients: &Gradients<B>| to_host(gradients.get(name).expect("it is trained").clone());
+        assert_close(name, &of(&gradients), &of(&expected), ROUNDING);
+    }
+}
+
+fn batch<B: Backend>(rows: &[&Row], placed: Rows, device: &B::Device) -> Batch<B> {
+    let ids = placed.spread(0, |row, position| rows[row].ids[position]);
+    let (mut scored, mut next) = (Vec::new(), Vec::new());
+    for (row, start) in rows.iter().zip(placed.starts()) {
+        let Target::Tokens(weights) = &row.target else {
+            panic!("the rows are a language model's");
+        };
+        let counted = weights
+            .iter()
+            .enumerate()
+            .filter(|(_, weight)| **weight > 0.0);
+        for (token, weight) in counted {
+            scored.push((start + token - 1) as i32);
+            next.push((row.ids[token], *weight));
+        }
+    }
+    Batch {
+        input: Input::new(&ids, &ids, device),
+        rows: placed,
+        scored: Tensor::from_data(scored.as_slice(), device),
+        next,
+    }
+}
+
+/// Logits from a cache equal those without one at each position, for rows alone and for a batch of rows of
+/// different lengths, padded on the left.
+///
+/// # Panics
+/// If they do not.
+pub fn cache_changes_nothing<B: TrainBackend, M: CausalLm<B>>(model: &M, rows: &[Row]) {
+    let device = model.devices().remove(0);
+    let rows: Vec<&Row> = rows.iter().collect();
+    let expected: Vec<Vec<f32>> = rows
+        .iter()
+        .map(|row| logits(model, &[row], Rows::ragged(vec![row.ids.len()]), &device))
+        .collect();
+    for (row, expected) in rows.iter().zip(&expected) {
+        let found = cached(model, &[row], &device);
+        assert_close("a row alone", &found[0], expected, ROUNDING);
+    }
+    for (found, expected) in cached(model, &rows, &device).iter().zip(&expected) {
+        assert_close("a row among others", found, expected, ROUNDING);
+    }
+}
+
+/// Logits of the tokens of each row, a few columns read at once and the others one by one.
+fn cached<B: TrainBackend, M: CausalLm<B>>(
+    model: &M,
+    rows: &[&Row],
+    device: &B::Device,
+) -> Vec<Vec<f32>> {
+    let end = rows.iter().map(|row| row.ids.len()).max().unwrap_or(0);
+    let padding: Vec<usize> = rows.iter().map(|row| end - row.ids.len()).collect();
+    let mut cache = KvCache::new(
+        model.num_blocks(),
+        model.heads(),
+        [rows.len(), end + 1],
+        device,
+    );
+    let mut found = vec![Vec::new(); rows.len()];
+    let mut past = 0;
+    while past < end {
+        let width = if past == 0 { end.min(5) } else { 1 };
+        let columns = Columns {
+            padding: padding.clone(),
+            past,
+            width,
+        };
+        let ids = rows.iter().zip(&padding).flat_map(|(row, &padding)| {
+            let columns = past..past + width;
+            columns.map(move |column| {
+                column
+                    .checked_sub(padding)
+                    .map_or(0, |token| row.ids[token])
+            })
+        });
+        let ids: Vec<u32> = ids.collect();
+        let place = model.place(Slots::Columns(columns), device);
+        let mut hidden = model.embed(Input::<B>::new(&ids, &ids, device).ids, &place);
+        for (index, layer) in cache.layers.iter_mut().enumerate() {
+            hidden = model.block(index, hidden, &place, Some(layer));
+        }
+        let logits = to_vec(model.project(model.norm(hidden)));
+        assert!(
+            logits.iter().all(|logit| logit.is_finite()),
+            "padding has numbers"
+        );
+        let lines: Vec<&[f32]> = logits.chunks(model.vocabulary()).collect();
+        for (row, found) in found.iter_mut().enumerate() {
+            let tokens = (0..width).filter(|column| past + column >= padding[row]);
+            found.extend(tokens.flat_map(|column| lines[row * width + column]));
+        }
+        past += width;
+    }
+    found
+}
+
+/// Every linear layer is listed under the name of its parameters, and no other.
+///
+/// # Panics
+/// If one is not.
+pub fn linears_have_the_names_of_their_parameters<B, M>(model: &mut M)
+where
+    B: TrainableBackend,
+    M: TrainableModel<B>,
+{
+    let parameters = list::<B, M>(model).into_iter();
+    let weights = parameters.filter(|parameter| {
+        parameter.path.layer == "Linear" && parameter.path.name.ends_with(".weight")
+    });
+    let expected: BTreeMap<String, Vec<usize>> = weights
+        .map(|parameter| (parameter.path.name, parameter.shape))
+        .collect();
+    let listed = model.linears_mut().into_iter();
+    let found: BTreeMap<String, Vec<usize>> = listed
+        .map(|(name, linear)| {
+            (
+                format!("{name}.weight"),
+                linear.weight.lazy_shape().to_vec(),
+            )
+        })
+        .collect();
+    assert_eq!(found, expected);
+}
