@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use burn::module::AutodiffModule;
 use burn::tensor::{Int, Tensor, backend::Backend};
 use rekindle_data::{LabelSet, TaskKind};
 use rekindle_nn::{

@@ -25,9 +25,6 @@ pub enum Error {
     /// The tokenizer cannot be used.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
-    /// A prompt or a chat cannot be written as tokens.
-    #[error(transparent)]
-    Render(#[from] RenderError),
     /// A row cannot be tokenized.
     #[error("{}:{line}: {source}", path.display())]
     Row {
@@ -37,6 +34,35 @@ pub enum Error {
         line: usize,
         /// The reason.
         source: TokenizerError,
+    },
+    /// The model's files do not tell how texts and chats become tokens.
+    #[error(transparent)]
+    Renderer(#[from] RenderError),
+    /// A prompt, a chat or a text cannot become tokens.
+    #[error("{}:{line}: {source}", path.display())]
+    Unrendered {
+        /// The data file.
+        path: PathBuf,
+        /// The row's line.
+        line: usize,
+        /// The reason.
+        source: RenderError,
+    },
+    /// Too many rows have nothing to learn.
+    #[error(
+        "{} of {total} rows have nothing to learn from: {too_long} are longer than {max_length} tokens, \
+         {without_target} have no answer left",
+        too_long + without_target
+    )]
+    Skipped {
+        /// Rows that were dropped for their length.
+        too_long: usize,
+        /// Rows without a target, or none after they were cut.
+        without_target: usize,
+        /// All rows.
+        total: usize,
+        /// The most tokens of a row.
+        max_length: usize,
     },
     /// The model was not found.
     #[error(transparent)]
@@ -248,7 +274,11 @@ impl Error {
             Self::Recipe(error) => error.hint(),
             Self::Data(error) => error.hint(),
             Self::Tokenizer(error) | Self::Row { source: error, .. } => error.hint(),
-            Self::Render(error) => error.hint(),
+            Self::Renderer(error) | Self::Unrendered { source: error, .. } => error.hint(),
+            Self::Skipped { .. } => Some(
+                "give a larger `--max-length`, or `truncation = \"left\"`, which keeps the answers"
+                    .into(),
+            ),
             Self::Hub(error) => error.hint(),
             Self::Load(error) => error.hint(),
             Self::Adapt(error) => error.hint(),

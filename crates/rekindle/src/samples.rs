@@ -88,10 +88,9 @@ impl<'a> Samples<'a> {
             number,
             max_tokens: MAX_TOKENS.min(self.positions - prompt.ids.len()),
         });
-        let answers = engine.answer(
-            &prompts.collect::<Vec<_>>(),
-            &mut |_| std::ops::ControlFlow::Continue(()),
-        );
+        let answers = engine.answer(&prompts.collect::<Vec<_>>(), &mut |_| {
+            std::ops::ControlFlow::Continue(())
+        });
         let texts = match answers {
             Ok(answers) => answers.into_iter().map(|answer| answer.text).collect(),
             // A model that writes no number at all has nothing to say; the loss tells the same.

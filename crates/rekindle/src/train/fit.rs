@@ -4,7 +4,7 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rekindle_nn::restore_trainable;
-use rekindle_train::batch::Row;
+use rekindle_train::batch::{Layout, Row};
 use rekindle_train::error::TrainError;
 use rekindle_train::evaluate::Runner;
 use rekindle_train::events::{End, Events, Finish};
@@ -86,7 +86,6 @@ impl Fit<'_> {
     {
         let Prepared {
             recipe,
-            backend,
             folder,
             base,
             objective,
@@ -98,7 +97,7 @@ impl Fit<'_> {
         let runner = Runner {
             task,
             objective,
-            layout: backend.layout(),
+            layout: self.layout(),
             batch_size: self.forward_rows.unwrap_or(recipe.train.batch_size),
         };
         let probe: &[Row] = if valid.is_empty() { train } else { valid };
@@ -141,6 +140,16 @@ impl Fit<'_> {
         let found = runner.outputs(&model, probe, &device);
         compare(&kept, &found, folder)?;
         Ok(finish)
+    }
+
+    fn layout(&self) -> Layout {
+        let Prepared {
+            recipe, backend, ..
+        } = self.run;
+        match recipe.data.max_length {
+            Some(capacity) if recipe.data.pack => backend.layout().packed(capacity),
+            _ => backend.layout(),
+        }
     }
 
     /// Puts the best weights of the earlier part into the run's model folder: what lies there may come
