@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::{DataError, Format, Inference, LabelSet};
+use crate::{DataError, Format, GenerationExample, Inference, LabelSet};
 
 /// What a model reads: one text, or two that are compared.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -48,7 +48,7 @@ pub struct TaggedExample {
 
 /// An example that names labels.
 pub trait Labeled {
-    /// The labels in it; none for a number.
+    /// The labels in it; none for a number or a text to be written.
     fn labels(&self) -> &[String];
 
     /// Line of the file, from 1.
@@ -72,6 +72,16 @@ impl Labeled for TextExample {
 impl Labeled for TaggedExample {
     fn labels(&self) -> &[String] {
         &self.tags
+    }
+
+    fn line(&self) -> usize {
+        self.line
+    }
+}
+
+impl Labeled for GenerationExample {
+    fn labels(&self) -> &[String] {
+        &[]
     }
 
     fn line(&self) -> usize {

@@ -22,7 +22,7 @@ pub use error::{DataError, RowError};
 pub use example::{Dataset, Labeled, TaggedExample, Target, TextExample, TextInput};
 pub use generation::{Content, GenerationExample, Message, Role, UnknownRole};
 pub use labels::LabelSet;
-pub use plan::{BatchPlan, Batching};
+pub use plan::{BatchPlan, Batching, packs};
 pub use record::{Format, FormatGuess, Record, Records, value_kind};
 pub use renderer::{Decoder, Dropped, RenderError, Rendered, Renderer};
 pub use seeded::{Purpose, Seeded};

@@ -1,10 +1,15 @@
 //! Which rows make up which batch.
 
+mod packing;
+
 use std::cmp::Reverse;
 
 use serde::{Deserialize, Serialize};
 
+use self::packing::first_fit;
 use crate::{Purpose, Seeded};
+
+pub use self::packing::packs;
 
 /// How rows are ordered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +33,7 @@ pub struct BatchPlan {
     batching: Batching,
     batch_size: usize,
     seed: u64,
+    packs: Option<Vec<Vec<usize>>>,
 }
 
 impl BatchPlan {
@@ -42,17 +48,38 @@ impl BatchPlan {
             batching,
             batch_size,
             seed,
+            packs: None,
         }
+    }
+
+    /// The same plan with rows in packs of at most `capacity` tokens; a batch then is so many packs.
+    ///
+    /// Packs are made once, from the order of the file or a random one, and only their order changes from
+    /// epoch to epoch: so every epoch has the same number of batches. Rows follow each other pack by pack,
+    /// and [`packs`] over their lengths tells where each pack ends. Packs are of about one length, so there
+    /// are no buckets.
+    #[must_use]
+    pub fn packed(mut self, capacity: usize) -> Self {
+        let mut rows: Vec<usize> = (0..self.lengths.len()).collect();
+        if self.batching != Batching::Sequential {
+            Seeded::new(self.seed, Purpose::Packing, 0).shuffle(&mut rows);
+        }
+        self.packs = Some(first_fit(&rows, &self.lengths, capacity));
+        self
     }
 
     /// How many batches an epoch has.
     pub fn batches_per_epoch(&self) -> usize {
-        self.lengths.len().div_ceil(self.batch_size)
+        let units = self.packs.as_ref().map_or(self.lengths.len(), Vec::len);
+        units.div_ceil(self.batch_size)
     }
 
     /// The batches of one epoch, each a list of row numbers.
     pub fn epoch(&self, epoch: usize) -> Vec<Vec<usize>> {
         let mut random = Seeded::new(self.seed, Purpose::Order, epoch as u64);
+        if let Some(packs) = &self.packs {
+            return self.epoch_of_packs(packs, random);
+        }
         let mut rows: Vec<usize> = (0..self.lengths.len()).collect();
         if self.batching != Batching::Sequential {
             random.shuffle(&mut rows);
@@ -68,6 +95,22 @@ impl BatchPlan {
             self.longest_first(&mut batches);
         }
         batches
+    }
+
+    fn epoch_of_packs(&self, packs: &[Vec<usize>], mut random: Seeded) -> Vec<Vec<usize>> {
+        let mut order: Vec<usize> = (0..packs.len()).collect();
+        if self.batching != Batching::Sequential {
+            random.shuffle(&mut order);
+        }
+        let batches = order.chunks_mut(self.batch_size).map(|batch| {
+            // In the order in which they were made, no pack takes in the first row of the next.
+            batch.sort_unstable();
+            batch
+                .iter()
+                .flat_map(|pack| packs[*pack].iter().copied())
+                .collect()
+        });
+        batches.collect()
     }
 
     /// Rows that are sorted by length together: 50 batches, fewer in a small set so that it has at
@@ -116,9 +159,54 @@ mod tests {
     }
 
     #[test]
+    fn packed_rows_come_once_and_their_packs_are_found_again() {
+        for batching in ALL {
+            for (rows, batch_size, capacity) in
+                [(1003, 4, 256), (5, 2, 300), (33, 1, 101), (7, 3, 1)]
+            {
+                let plan = plan(rows, batching, batch_size).packed(capacity);
+                let mut made = plan.packs.clone().unwrap();
+                made.sort();
+                for epoch in 0..3 {
+                    let batches = plan.epoch(epoch);
+                    assert_eq!(batches.len(), plan.batches_per_epoch());
+                    let mut all = batches.concat();
+                    all.sort_unstable();
+                    assert_eq!(all, (0..rows).collect::<Vec<_>>());
+                    let mut found: Vec<Vec<usize>> = Vec::new();
+                    for batch in batches {
+                        let lengths: Vec<_> = batch.iter().map(|row| plan.lengths[*row]).collect();
+                        let counts = packs(&lengths, capacity);
+                        assert!(counts.len() <= batch_size);
+                        let mut rest = batch.as_slice();
+                        for count in counts {
+                            let (pack, after) = rest.split_at(count);
+                            found.push(pack.to_vec());
+                            rest = after;
+                        }
+                    }
+                    found.sort();
+                    assert_eq!(found, made);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn packs_are_nearly_full_and_their_order_changes() {
+        let plan = plan(1003, Batching::Shuffled, 4).packed(512);
+        let tokens: usize = plan.lengths.iter().sum();
+        let packs = plan.packs.as_ref().unwrap().len();
+        assert!(tokens * 100 > packs * 512 * 98, "{packs} packs");
+        assert_ne!(plan.epoch(0), plan.epoch(1));
+        assert_eq!(plan.epoch(1), plan.clone().epoch(1));
+    }
+
+    #[test]
     fn no_rows_make_no_batches() {
         for batching in ALL {
             assert!(plan(0, batching, 4).epoch(0).is_empty());
+            assert!(plan(0, batching, 4).packed(8).epoch(0).is_empty());
         }
     }
 

@@ -15,6 +15,7 @@ mod turns;
 use std::ops::Range;
 use std::path::Path;
 
+use rayon::prelude::*;
 use serde_json::Value;
 use tokenizers::Tokenizer;
 
@@ -130,6 +131,19 @@ impl Renderer {
             }
         };
         self.cut(draft, limit)
+    }
+
+    /// [`Self::example`] of many examples at once, on all cores; each has a result of its own.
+    pub fn examples(
+        &self,
+        examples: &[&GenerationExample],
+        limit: Limit,
+        prompt_loss_weight: f64,
+    ) -> Vec<Result<Rendered, RenderError>> {
+        examples
+            .par_iter()
+            .map(|example| self.example(example, limit, prompt_loss_weight))
+            .collect()
     }
 
     /// The tokens of a prompt, as they were in training.

@@ -10,6 +10,8 @@ pub enum Purpose {
     Split,
     /// The order of the rows of an epoch.
     Order,
+    /// Which rows share a pack.
+    Packing,
 }
 
 /// A stream of random numbers, a pure function of seed, purpose and index.
@@ -25,6 +27,7 @@ impl Seeded {
         let purpose: u64 = match purpose {
             Purpose::Split => 1,
             Purpose::Order => 2,
+            Purpose::Packing => 3,
         };
         let mut key = [0; 32];
         for (part, number) in key.chunks_exact_mut(8).zip([seed, purpose, index]) {

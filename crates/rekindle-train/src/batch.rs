@@ -1,6 +1,7 @@
 //! From tokenized rows to what a model reads.
 
 use burn::tensor::{Int, Tensor, backend::Backend};
+use rekindle_data::packs;
 use rekindle_nn::{Input, Rows};
 
 use crate::objective::Target;
@@ -28,14 +29,36 @@ pub enum Layout {
         /// Widths are multiples of this.
         multiple: usize,
     },
+    /// Several rows in the room of a longest one, rounded up.
+    Packed {
+        /// Tokens of a room.
+        capacity: usize,
+        /// Widths are multiples of this.
+        multiple: usize,
+    },
 }
 
 impl Layout {
+    /// The same for packed rows; without padding, rows need no packs.
+    #[must_use]
+    pub fn packed(self, capacity: usize) -> Self {
+        match self {
+            Self::Ragged => Self::Ragged,
+            Self::Padded { multiple } | Self::Packed { multiple, .. } => {
+                Self::Packed { capacity, multiple }
+            }
+        }
+    }
+
     /// Places rows of these lengths.
     pub fn rows(self, lengths: Vec<usize>) -> Rows {
         match self {
             Self::Ragged => Rows::ragged(lengths),
             Self::Padded { multiple } => Rows::padded(lengths, multiple),
+            Self::Packed { capacity, multiple } => {
+                let packs = packs(&lengths, capacity);
+                Rows::packed(lengths, packs, multiple)
+            }
         }
     }
 }

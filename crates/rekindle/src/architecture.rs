@@ -6,13 +6,12 @@ use std::path::Path;
 
 use rekindle_bert::{BertConfig, BertNames};
 use rekindle_data::TaskKind;
+use rekindle_gpt2::{Gpt2Config, Gpt2Names};
 use rekindle_llama::{LlamaConfig, LlamaNames};
 use rekindle_nn::{CausalLm, CheckpointNames, TrainBackend};
 use rekindle_train::objective::Objective;
 use rekindle_train::recipe::Recipe;
-use rekindle_train::task::{
-    Device, RowTask, TagTask, TrainableBackend, TrainableModel,
-};
+use rekindle_train::task::{Device, RowTask, TagTask, TrainableBackend, TrainableModel};
 use rekindle_train::token_task::TokenTask;
 use serde_json::{Map, Value};
 
@@ -26,6 +25,8 @@ pub enum Architecture {
     Bert(BertConfig),
     /// A decoder.
     Llama(LlamaConfig),
+    /// A decoder.
+    Gpt2(Gpt2Config),
 }
 
 /// Generic code that is called with a model and its task.
@@ -69,9 +70,15 @@ impl Architecture {
                 .map(Self::Llama)
                 .map_err(|error| failed(error.into()));
         }
+        if Gpt2Config::MODEL_TYPES.contains(&model_type) {
+            return Gpt2Config::from_json(json)
+                .map(Self::Gpt2)
+                .map_err(|error| failed(error.into()));
+        }
         let known = [
             BertConfig::MODEL_TYPES.as_slice(),
             LlamaConfig::MODEL_TYPES.as_slice(),
+            Gpt2Config::MODEL_TYPES.as_slice(),
         ];
         Err(Error::Architecture {
             path: path(),
@@ -94,6 +101,7 @@ impl Architecture {
         match self {
             Self::Bert(config) => config.vocab_size,
             Self::Llama(config) => config.vocab_size,
+            Self::Gpt2(config) => config.vocab_size,
         }
     }
 
@@ -102,6 +110,7 @@ impl Architecture {
         match self {
             Self::Bert(config) => config.max_length(),
             Self::Llama(config) => config.max_length(),
+            Self::Gpt2(config) => config.max_length(),
         }
     }
 
@@ -110,6 +119,7 @@ impl Architecture {
         match self {
             Self::Bert(config) => config.initializer_range,
             Self::Llama(config) => config.initializer_range,
+            Self::Gpt2(config) => config.initializer_range,
         }
     }
 
@@ -118,6 +128,7 @@ impl Architecture {
         match self {
             Self::Bert(config) => Self::Bert(config.with_dropout(rate)),
             Self::Llama(config) => Self::Llama(config.with_dropout(rate)),
+            Self::Gpt2(config) => Self::Gpt2(config.with_dropout(rate)),
         }
     }
 
@@ -130,6 +141,7 @@ impl Architecture {
                 ..config
             }),
             Self::Llama(config) => Self::Llama(config.with_dropout(0.0)),
+            Self::Gpt2(config) => Self::Gpt2(config.with_dropout(0.0)),
         }
     }
 
@@ -138,6 +150,7 @@ impl Architecture {
         match self {
             Self::Bert(config) => Box::new(bert_names(config, task)),
             Self::Llama(config) => Box::new(LlamaNames::new(config.is_tied)),
+            Self::Gpt2(config) => Box::new(Gpt2Names::new(config.is_tied)),
         }
     }
 
@@ -145,7 +158,7 @@ impl Architecture {
     pub(crate) fn output_prefix(&self, task: TaskKind) -> Option<String> {
         match self {
             Self::Bert(config) => Some(format!("{}.", bert_names(config, task).output_layer())),
-            Self::Llama(_) => None,
+            Self::Llama(_) | Self::Gpt2(_) => None,
         }
     }
 
@@ -159,7 +172,7 @@ impl Architecture {
                 };
                 Some(format!("{}For{head}", config.class_prefix))
             }
-            Self::Llama(_) => None,
+            Self::Llama(_) | Self::Gpt2(_) => None,
         }
     }
 
@@ -181,6 +194,7 @@ impl Architecture {
             }
             Self::Bert(config) => code.call(config.classifier(outputs, device), RowTask),
             Self::Llama(config) => code.call(config.causal_lm(device), tokens),
+            Self::Gpt2(config) => code.call(config.causal_lm(device), tokens),
         }
     }
 
@@ -199,6 +213,7 @@ impl Architecture {
                 is_decoder: false,
             }),
             Self::Llama(config) => Ok(code.call(config.causal_lm(device))),
+            Self::Gpt2(config) => Ok(code.call(config.causal_lm(device))),
         }
     }
 }

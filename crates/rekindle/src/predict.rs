@@ -18,8 +18,8 @@ use crate::architecture::UseModel;
 use crate::backend::{Choice, Job};
 use crate::base::Base;
 use crate::error::Error;
-use crate::samples::ObservedTask;
 use crate::rows::Examples;
+use crate::samples::ObservedTask;
 use crate::train::max_length;
 
 /// Rows that are read, answered and written at a time; memory does not grow with the input.
@@ -122,9 +122,9 @@ impl Predictor {
         if !self.objective.labels().names().is_empty() {
             examples.check_labels(self.objective.labels())?;
         }
-        let tokenized =
-            self.base
-                .tokenize(&examples, self.objective.labels(), self.limit, 0.0)?;
+        let tokenized = self
+            .base
+            .tokenize(&examples, self.objective.labels(), self.limit, 0.0)?;
         if tokenized.rows.is_empty() {
             return Err(Error::NoRows {
                 skipped: tokenized.skipped,

@@ -1,10 +1,12 @@
 //! From data files to tokenized rows with targets.
 
+mod generation;
+
 use std::path::{Path, PathBuf};
 
 use rekindle_data::{
-    DataError, Dataset, Encoded, EncodedWords, LabelSet, Labeled, Limit, TaggedExample, Target,
-    TaskKind, TextExample, TextInput, TextTokenizer, TokenizerError,
+    DataError, Dataset, Encoded, EncodedWords, GenerationExample, LabelSet, Labeled, Limit,
+    TaggedExample, Target, TaskKind, TextExample, TextInput, TextTokenizer, TokenizerError,
 };
 use rekindle_train::batch::Row;
 use rekindle_train::objective::{TagTarget, Target as RowTarget};
@@ -18,6 +20,8 @@ pub enum Examples {
     Texts(Vec<Dataset<TextExample>>),
     /// Words with tags.
     Words(Vec<Dataset<TaggedExample>>),
+    /// Prompts with completions, chats and texts to be written.
+    Generation(Vec<Dataset<GenerationExample>>),
 }
 
 /// Rows ready for a model, and what became of the others.
@@ -27,7 +31,7 @@ pub struct Tokenized {
     pub rows: Vec<Row>,
     /// Rows that were cut.
     pub truncated: usize,
-    /// Rows that were dropped for their length, or had no word left to learn from.
+    /// Rows that were dropped for their length, or had no word or token left to learn from.
     pub skipped: usize,
 }
 
@@ -42,6 +46,12 @@ impl Examples {
         if first == TaskKind::Tag {
             let read = |path: &PathBuf| Ok(rekindle_tokens::read(path)?);
             return Ok(Self::Words(
+                paths.iter().map(read).collect::<Result<_, Error>>()?,
+            ));
+        }
+        if first == TaskKind::Generate {
+            let read = |path: &PathBuf| Ok(rekindle_instruct::read(path, task)?);
+            return Ok(Self::Generation(
                 paths.iter().map(read).collect::<Result<_, Error>>()?,
             ));
         }
@@ -77,6 +87,7 @@ impl Examples {
     pub fn task(&self) -> TaskKind {
         match self {
             Self::Words(_) => TaskKind::Tag,
+            Self::Generation(_) => TaskKind::Generate,
             Self::Texts(files) => files
                 .first()
                 .map_or(TaskKind::Classify, |f| f.inference.task),
@@ -88,6 +99,7 @@ impl Examples {
         match self {
             Self::Texts(files) => files.iter().map(|file| file.rows.len()).sum(),
             Self::Words(files) => files.iter().map(|file| file.rows.len()).sum(),
+            Self::Generation(files) => files.iter().map(|file| file.rows.len()).sum(),
         }
     }
 
@@ -112,6 +124,7 @@ impl Examples {
         match self {
             Self::Texts(files) => files.iter().map(line).collect(),
             Self::Words(files) => files.iter().map(line).collect(),
+            Self::Generation(files) => files.iter().map(line).collect(),
         }
     }
 
@@ -120,6 +133,7 @@ impl Examples {
         match self {
             Self::Texts(files) => LabelSet::collect(labels_of(files)),
             Self::Words(files) => LabelSet::collect(labels_of(files)),
+            Self::Generation(files) => LabelSet::collect(labels_of(files)),
         }
     }
 
@@ -128,6 +142,7 @@ impl Examples {
         match self {
             Self::Texts(files) => files.iter().try_for_each(|file| file.check_labels(known)),
             Self::Words(files) => files.iter().try_for_each(|file| file.check_labels(known)),
+            Self::Generation(files) => files.iter().try_for_each(|file| file.check_labels(known)),
         }
     }
 
@@ -141,6 +156,7 @@ impl Examples {
                 })
                 .collect(),
             Self::Words(files) => rows(files).map(|_| "").collect(),
+            Self::Generation(files) => rows(files).map(|_| "").collect(),
         }
     }
 
@@ -154,10 +170,14 @@ impl Examples {
                 })
                 .collect(),
             Self::Words(files) => rows(files).map(|(_, row)| row.tokens.join(" ")).collect(),
+            Self::Generation(files) => rows(files).map(|(_, row)| row.text()).collect(),
         }
     }
 
-    /// Tokenizes the examples of these indices, or all.
+    /// Tokenizes texts and words for an encoder.
+    ///
+    /// # Panics
+    /// If the examples are for generation: those go through [`Self::tokenize_generation`].
     pub fn tokenize(
         &self,
         tokenizer: &TextTokenizer,
@@ -181,6 +201,7 @@ impl Examples {
                 };
                 collect(encoded, |index| place(rows[index]), target)
             }
+            Self::Generation(_) => panic!("prompts and chats are rendered, not only tokenized"),
         }
     }
 }

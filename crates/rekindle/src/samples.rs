@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::backend::Backend;
 use rekindle_data::{Message, RenderError, Renderer, Role};
-use rekindle_generate::{Engine, Options, Prompt, Sampling};
+use rekindle_generate::{Engine, Options, Prompt};
 use rekindle_nn::{CausalLm, TrainBackend};
 use rekindle_train::task::{
     Inner, RowTask, TagTask, TrainableBackend, TrainableModel, TrainableTask,
@@ -75,16 +75,12 @@ impl<'a> Samples<'a> {
         let Some(renderer) = self.renderer.filter(|_| !self.prompts.is_empty()) else {
             return Vec::new();
         };
-        let options = Options {
-            sampling: Sampling::default(),
-            end_ids: renderer.end_ids().to_vec(),
-            stop: Vec::new(),
-        };
+        let options = Options::default();
         let engine = Engine {
             model,
             device: &device_of::<B, M>(model),
             positions: self.positions,
-            decode: &|ids| renderer.decode(ids),
+            renderer,
             options: &options,
         };
         let prompts = self.prompts.iter().zip(0..).map(|(prompt, number)| Prompt {
@@ -92,10 +88,9 @@ impl<'a> Samples<'a> {
             number,
             max_tokens: MAX_TOKENS.min(self.positions - prompt.ids.len()),
         });
-        let answers = engine.answer(
-            &prompts.collect::<Vec<_>>(),
-            &mut |_| std::ops::ControlFlow::Continue(()),
-        );
+        let answers = engine.answer(&prompts.collect::<Vec<_>>(), &mut |_| {
+            std::ops::ControlFlow::Continue(())
+        });
         let texts = match answers {
             Ok(answers) => answers.into_iter().map(|answer| answer.text).collect(),
             // A model that writes no number at all has nothing to say; the loss tells the same.

@@ -83,13 +83,17 @@ pub fn prepare(
     let base = Base::open(&resolve(&recipe.model.base, hub, progress)?)?;
     base.architecture.check(task)?;
     refuse_idle(&recipe, task)?;
+    base.adapt(&mut recipe, task)?;
     let labels = labels(&base, &examples)?;
     if let Some(valid) = &valid_examples {
         valid.check_labels(&labels)?;
     }
     let limit = Limit {
         max_length: max_length(recipe.data.max_length, &base)?,
-        truncation: recipe.data.truncation.unwrap_or(examples.truncation()),
+        truncation: recipe
+            .data
+            .truncation
+            .unwrap_or(examples.default_truncation()),
     };
     let prompt_weight = recipe.data.prompt_loss_weight;
     let tokenize = |examples: &Examples| base.tokenize(examples, &labels, limit, prompt_weight);
@@ -170,10 +174,16 @@ fn labels(base: &Base, examples: &Examples) -> Result<LabelSet, Error> {
 /// Refuses keys that say something of another task than the run's.
 fn refuse_idle(recipe: &Recipe, task: TaskKind) -> Result<(), Error> {
     let idle = [
-        ("data.prompt_loss_weight", recipe.data.prompt_loss_weight > 0.0),
+        (
+            "data.prompt_loss_weight",
+            recipe.data.prompt_loss_weight > 0.0,
+        ),
         ("data.pack", recipe.data.pack),
         ("train.samples", !recipe.train.samples.is_empty()),
-        ("model.gradient_checkpointing", recipe.model.gradient_checkpointing),
+        (
+            "model.gradient_checkpointing",
+            recipe.model.gradient_checkpointing,
+        ),
     ];
     match idle.into_iter().find(|(_, is_set)| *is_set) {
         Some((key, _)) if task != TaskKind::Generate => Err(Error::OnlyGenerate { key, task }),

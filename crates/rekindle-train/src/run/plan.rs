@@ -42,6 +42,10 @@ impl Plan {
         } = recipe.train;
         let lengths = rows.iter().map(|row| row.ids.len()).collect();
         let batches = BatchPlan::new(lengths, recipe.data.batching, batch_size, seed);
+        let batches = match recipe.data.max_length {
+            Some(capacity) if recipe.data.pack => batches.packed(capacity),
+            _ => batches,
+        };
         let steps_per_epoch = batches.batches_per_epoch().div_ceil(accumulate);
         let total_steps = if max_steps > 0 {
             max_steps

@@ -118,9 +118,14 @@ where
             loss: Mean { sum: 0.0, weight },
             correct: Some(0.0),
         };
-        let pieces = window
-            .iter()
-            .flat_map(|batch| batch.chunks(self.runner.batch_size));
+        // Packs are cut only where the device cannot hold them.
+        let is_whole = self.recipe.data.pack && self.progress.forward_rows.is_none();
+        let piece = if is_whole {
+            usize::MAX
+        } else {
+            self.runner.batch_size
+        };
+        let pieces = window.iter().flat_map(|batch| batch.chunks(piece));
         for (micro_batch, piece) in pieces.enumerate() {
             let rows: Vec<&Row> = piece.iter().map(|&index| &self.train[index]).collect();
             self.pass(micro_batch, &rows, &mut passes);

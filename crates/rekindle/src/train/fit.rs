@@ -3,8 +3,9 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use rekindle_hub::AdapterConfig;
 use rekindle_nn::restore_trainable;
-use rekindle_train::batch::Row;
+use rekindle_train::batch::{Layout, Row};
 use rekindle_train::error::TrainError;
 use rekindle_train::evaluate::Runner;
 use rekindle_train::events::{End, Events, Finish};
@@ -28,6 +29,8 @@ const FAITHFUL: f32 = 1e-4;
 /// A run whose folder is open.
 pub(super) struct Fit<'a> {
     pub(super) run: &'a Prepared,
+    /// The adapter that is trained, where it is one.
+    pub(super) adapter: Option<AdapterConfig>,
     pub(super) session: &'a Session,
     /// The checkpoint to go on from.
     pub(super) found: Option<Found>,
@@ -86,7 +89,6 @@ impl Fit<'_> {
     {
         let Prepared {
             recipe,
-            backend,
             folder,
             base,
             objective,
@@ -98,14 +100,18 @@ impl Fit<'_> {
         let runner = Runner {
             task,
             objective,
-            layout: backend.layout(),
+            layout: self.layout(),
             batch_size: self.forward_rows.unwrap_or(recipe.train.batch_size),
         };
         let probe: &[Row] = if valid.is_empty() { train } else { valid };
         let probe = &probe[..probe.len().min(PROBED_ROWS)];
         let mut kept = Vec::new();
         let mut save = |model: &M::InnerModule| {
-            base.save::<Inner<B>, _>(model, objective, &folder.model())?;
+            let to = folder.model();
+            match &self.adapter {
+                Some(adapter) => base.save_adapter::<Inner<B>, _>(model, objective, adapter, &to),
+                None => base.save::<Inner<B>, _>(model, objective, &to),
+            }?;
             kept = runner.outputs(model, probe, &device);
             Ok(())
         };
@@ -135,12 +141,25 @@ impl Fit<'_> {
         if finish.end == End::Interrupted && !folder.model().exists() {
             return Ok(finish);
         }
-        let saved = Base::open(&folder.model())?;
+        let saved = match &self.adapter {
+            Some(_) => Base::open_adapter(&folder.model(), Some(&base.folder))?,
+            None => Base::open_model(&folder.model())?,
+        };
         let (model, _) = saved.load::<Inner<B>, _>(model.valid(), objective.task(), true, 0)?;
         let model = recipe.run.dtype.cast::<Inner<B>, _>(model);
         let found = runner.outputs(&model, probe, &device);
         compare(&kept, &found, folder)?;
         Ok(finish)
+    }
+
+    fn layout(&self) -> Layout {
+        let Prepared {
+            recipe, backend, ..
+        } = self.run;
+        match recipe.data.max_length {
+            Some(capacity) if recipe.data.pack => backend.layout().packed(capacity),
+            _ => backend.layout(),
+        }
     }
 
     /// Puts the best weights of the earlier part into the run's model folder: what lies there may come
