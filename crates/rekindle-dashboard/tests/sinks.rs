@@ -37,6 +37,7 @@ fn load() -> Event {
         fresh: vec!["classifier.weight".into(), "classifier.bias".into()],
         replaced: vec!["`pooler.weight`: expected [4, 4], found [8, 8]".into()],
         unused: unused.collect(),
+        adapted: vec!["12 × attention.self.query".into()],
     })
 }
 
@@ -142,7 +143,7 @@ fn table(events: impl IntoIterator<Item = Event>, metrics: &'static [&'static st
 fn a_run_is_told_in_lines() {
     assert_snapshot!(lines(run(), 1), @r#"
     run reviews
-    training 1,234,567 of 22,713,986 parameters of org/name on flex (processor, 2 threads)
+    training 1,234,567 of 22,713,986 parameters (5.44 %) of org/name on flex (processor, 2 threads)
     memory for weights, gradients and optimizer: 105.7 MB; activations come on top
     loaded 2 tensors of the base
     made from the seed: classifier.weight, classifier.bias

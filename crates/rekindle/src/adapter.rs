@@ -107,6 +107,25 @@ impl Base {
         Ok(())
     }
 
+    /// Writes the adapter of a model as it is.
+    pub(crate) fn copy_adapter<B: Backend, M: Model<B>>(
+        &self,
+        model: &M,
+        objective: &Objective,
+        folder: &Path,
+    ) -> Result<(), Error> {
+        let Some(adapted) = &self.adapted else {
+            return Ok(());
+        };
+        let names = self.architecture.names(objective.task());
+        let config = AdapterConfig {
+            base: placed(&adapted.config().base, &adapted.folder),
+            modules_to_save: adapted.saved(names.as_ref()),
+            ..adapted.config().clone()
+        };
+        self.save_adapter::<B, M>(model, objective, &config, folder)
+    }
+
     /// How an adapter that a run trains will be described.
     pub(crate) fn adapter_config(
         &self,
