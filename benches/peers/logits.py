@@ -52,7 +52,7 @@ def whole_model(folder, auto_class):
 def adapted_model(folder, auto_class):
     config = transformers.AutoConfig.from_pretrained(folder)
     adapter = peft.PeftConfig.from_pretrained(folder)
-    base = auto_class.from_pretrained(adapter.base_model_name_or_path, config=config, dtype=torch.float32)
+    base = auto_class.from_pretrained(adapter.base_model_name_or_path, config=config, dtype=torch.float32, ignore_mismatched_sizes=True)
     model = peft.PeftModel.from_pretrained(base, folder)
     report = model.load_adapter(folder, adapter_name="default")
     if report.missing_keys or report.unexpected_keys:
