@@ -150,6 +150,7 @@ fn a_run_is_told_in_lines() {
     unused: cls.predictions.transform.0.weight, cls.predictions.transform.1.weight,
       cls.predictions.transform.2.weight, cls.predictions.transform.3.weight,
       cls.predictions.transform.4.weight, cls.predictions.transform.5.weight
+    adapters on: 12 × attention.self.query
     warning: the head is made anew, the base's differs: `pooler.weight`: expected [4, 4], found [8, 8]
     step 1/4  loss 1.0000  rate 5.00e-5  norm 2.500  12,345 tok/s
     step 2/4  loss 0.5000  rate 2.50e-5  norm 2.500  12,345 tok/s  2:00 left

@@ -9,8 +9,8 @@ use rekindle_hub::{
     resolve, save_adapter,
 };
 use rekindle_nn::{
-    Adaptation, CheckpointNames, LoadReport, Lora, Model, ParameterPath, Targets, TensorSource,
-    WeightsError, export_adapter, is_in_module, load_adapter, lora_scale,
+    Adaptation, CheckpointNames, LoadReport, Lora, LoraError, Model, ParameterPath, Targets,
+    TensorSource, WeightsError, export_adapter, is_in_module, load_adapter, lora_scale,
 };
 use rekindle_train::objective::Objective;
 use rekindle_train::recipe::{LoraRecipe, MethodKind, MethodRecipe, Recipe, TargetsRecipe};
@@ -230,7 +230,10 @@ impl Adapted {
         };
         let lora = self.lora(names)?;
         let applied = lora.apply::<B, M>(model, names);
-        let (model, adaptation) = applied.map_err(|error| misfit(error.into()))?;
+        let (model, adaptation) = applied.map_err(|error| match error {
+            LoraError::Tied { .. } => Error::Adapt(error),
+            error => misfit(error.into()),
+        })?;
         let source = TensorSource::new(self.adapter.shapes(), |name| self.adapter.read_f32(name));
         let loaded = load_adapter::<B, M>(model, &source, names, &adaptation.saved);
         let model = loaded.map_err(|error| match error {
