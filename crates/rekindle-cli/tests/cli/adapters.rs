@@ -147,7 +147,9 @@ fn an_adapter_is_gone_on_with_as_it_is() {
         "--max-steps",
         "4",
     ];
-    place.train_into("more", &more);
+    let called = place.train_into("more", &more);
+    let note = "the model is an adapter: it goes on with its rank and its layers";
+    assert!(called.err.contains(note), "{}", called.err);
     let recipe = place.read("more/recipe.toml");
     assert!(recipe.contains("kind = \"lora\""), "{recipe}");
     assert!(recipe.contains("rank = 4"), "{recipe}");
