@@ -1,4 +1,4 @@
-//! LoRA (Hu et al., 2021): low-rank adapters put on the linear layers of any model, and folded into them.
+//! Low-rank adapters (Hu et al., 2021): put on the linear layers of any model, and folded into them.
 //!
 //! Layers are chosen by the names that checkpoints give them, by the rules of peft; numbers are checked
 //! against it in the models' `tests/lora.rs`.
@@ -188,27 +188,20 @@ impl Lora {
     fn adapt<B: Backend>(&self, linear: &mut Linear<B>, name: &str, index: usize) {
         let [inputs, outputs] = linear.weight.lazy_shape().dims();
         let dropout = Dropout::new(self.dropout, FIRST_SITE + index);
-        let adapter = match linear.adapter.take() {
-            Some(adapter) => LoraAdapter {
-                dropout,
-                scale: self.scale,
-                ..adapter
-            },
-            None => {
-                let device = linear.weight.lazy_device();
-                let sizes = [inputs, outputs];
-                let adapter = LoraAdapter::new(sizes, self.rank, self.scale, dropout, &device);
-                let path = format!("{name}.adapter.lora_a");
-                let limit = 1.0 / (inputs as f64).sqrt();
-                let values = uniform_values(&path, inputs * self.rank, self.seed, limit);
-                let values = TensorData::new(values, [inputs, self.rank]);
-                LoraAdapter {
-                    lora_a: replace(adapter.lora_a, values),
-                    ..adapter
-                }
-            }
-        };
-        linear.adapter = Some(adapter);
+        if let Some(adapter) = &mut linear.adapter {
+            (adapter.dropout, adapter.scale) = (dropout, self.scale);
+            return;
+        }
+        let (sizes, device) = ([inputs, outputs], linear.weight.lazy_device());
+        let adapter = LoraAdapter::new(sizes, self.rank, self.scale, dropout, &device);
+        let limit = 1.0 / (inputs as f64).sqrt();
+        let path = format!("{name}.adapter.lora_a");
+        let values = uniform_values(&path, inputs * self.rank, self.seed, limit);
+        let values = TensorData::new(values, [inputs, self.rank]);
+        linear.adapter = Some(LoraAdapter {
+            lora_a: replace(adapter.lora_a, values),
+            ..adapter
+        });
     }
 
     /// Names of the parameters that are trained in full.
