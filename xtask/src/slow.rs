@@ -43,14 +43,17 @@ pub(crate) struct Options {
 
 /// One data set with the training that is proved on it.
 struct Case {
-    /// Name of the data files, before `.train.jsonl` and `.valid.jsonl`.
+    /// Name of the run.
     name: &'static str,
+    /// Name of the data files, before `.train.jsonl` and `.valid.jsonl`.
+    data: &'static str,
     /// What differs from the defaults.
     training: &'static [&'static str],
 }
 
 const INTENTS: Case = Case {
     name: "intent",
+    data: "intent",
     training: &[
         "--epochs",
         "1",
@@ -64,7 +67,15 @@ const INTENTS: Case = Case {
 /// A few steps are enough: its logits are compared, which takes weights that moved, not good ones.
 const SLOTS: Case = Case {
     name: "slots",
+    data: "slots",
     training: &["--max-steps", "20", "--seed", "0"],
+};
+
+/// The same with adapters, which peft reads and writes.
+const ADAPTERS: Case = Case {
+    name: "adapters",
+    data: "intent",
+    training: &["--method", "lora", "--max-steps", "20", "--seed", "0"],
 };
 
 /// How often a run is killed.
@@ -94,6 +105,8 @@ pub(crate) fn run(root: &Path, options: &Options) -> anyhow::Result<()> {
     proofs.extend(slow.exchange(&INTENTS)?);
     slow.train(&SLOTS)?;
     proofs.extend(slow.exchange(&SLOTS)?);
+    slow.train(&ADAPTERS)?;
+    proofs.extend(slow.exchange(&ADAPTERS)?);
     proofs.extend(slow.resume()?);
     println!("{}", proof::table(&proofs));
     match proofs.iter().filter(|proof| !proof.holds()).count() {
@@ -112,7 +125,7 @@ impl Slow<'_> {
     }
 
     fn valid(&self, case: &Case) -> PathBuf {
-        self.options.data.join(format!("{}.valid.jsonl", case.name))
+        self.options.data.join(format!("{}.valid.jsonl", case.data))
     }
 
     fn rekindle(&self, command: &str) -> Command {
@@ -123,7 +136,7 @@ impl Slow<'_> {
 
     /// Fine-tunes on the sampled rows, in full, in batches of 16.
     fn train(&self, case: &Case) -> anyhow::Result<()> {
-        let file = format!("{}.train.jsonl", case.name);
+        let file = format!("{}.train.jsonl", case.data);
         let rows = self.path(&file);
         snips::sample(&self.options.data.join(&file), &rows)?;
         eprintln!("==> training on {file}");
@@ -156,7 +169,7 @@ impl Slow<'_> {
     fn resume(&self) -> anyhow::Result<[Proof; 2]> {
         eprintln!("==> killing a run {KILLS} times");
         let recipe = self.path("resume.toml");
-        let rows = self.path(&format!("{}.train.jsonl", INTENTS.name));
+        let rows = self.path(&format!("{}.train.jsonl", INTENTS.data));
         let text = format!(
             "[model]\nbase = '{}'\n[data]\ntrain = ['{}']\n[train]\nmax_steps = 90\naccumulate = 2\n\
              batch_size = 8\nevaluate_every = 25\n[checkpoint]\nsave_every = 3\n[run]\nbackend = '{}'\n",
@@ -231,10 +244,16 @@ impl Slow<'_> {
             [("--model", &model), ("--input", &rows), ("--save", &save)],
         );
         let logits = logits(&program::finish(&mut command)?.stdout)?;
-        let weights = save.join("model.safetensors");
+        let is_adapter = fs::exists(model.join("adapter_config.json"))?;
+        let file = if is_adapter {
+            "adapter_model.safetensors"
+        } else {
+            "model.safetensors"
+        };
+        let weights = save.join(file);
         ensure!(
             fs::exists(&weights)?,
-            "transformers saved no `{}`",
+            "transformers or peft saved no `{}`",
             weights.display()
         );
         Ok(logits)

@@ -21,6 +21,8 @@ pub(crate) enum Command {
     Eval(Eval),
     /// Let a fine-tuned model answer rows: one JSON object per row.
     Predict(Predict),
+    /// Fold an adapter into its base, or copy it.
+    Export(Export),
     /// List training runs, or compare some.
     Runs(Runs),
     /// Show a run, or all runs, on a web page that follows them live.
@@ -48,7 +50,7 @@ pub(crate) struct Train {
     /// Task: classify, multi-label, regress or tag [default: told by the data].
     #[arg(long)]
     pub(crate) task: Option<String>,
-    /// Which weights are trained: full, head or last-layers [default: full].
+    /// Which weights are trained: full, head, last-layers or lora [default: full].
     #[arg(long)]
     pub(crate) method: Option<String>,
     /// Passes over the training rows [default: 3].
@@ -160,6 +162,35 @@ pub(crate) struct Predict {
     /// Add the logits, in the order of the label ids.
     #[arg(long)]
     pub(crate) logits: bool,
+}
+
+/// What `export` takes.
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// The adapter: a run folder or an adapter folder.
+    #[arg(long, value_name = "RUN|DIR")]
+    pub(crate) model: String,
+    /// Folder of its base [default: the base that it names].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) base: Option<PathBuf>,
+    /// What is written.
+    #[arg(long)]
+    pub(crate) to: ExportForm,
+    /// Folder to write, new or empty.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) output: PathBuf,
+    /// Backend: auto, or one that `rekindle doctor` lists.
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    pub(crate) backend: String,
+}
+
+/// What `export` writes.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum ExportForm {
+    /// A full model with the adapter in its weights.
+    Merged,
+    /// The adapter alone.
+    Adapter,
 }
 
 /// What `runs` takes.

@@ -9,6 +9,7 @@
 mod args;
 mod doctor;
 mod eval;
+mod export;
 mod failure;
 mod live;
 mod predict;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         Command::Train(arguments) => train::run(&arguments),
         Command::Eval(arguments) => eval::run(&arguments),
         Command::Predict(arguments) => predict::run(&arguments),
+        Command::Export(arguments) => export::run(&arguments),
         Command::Runs(arguments) => runs::run(&arguments),
         Command::Dashboard(arguments) => runs::serve(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),

@@ -59,8 +59,9 @@ impl<W: Write> PlainLines<W> {
     fn start(&mut self, start: &Start) {
         self.steps = start.steps;
         self.line(&format!("run {}", start.run));
+        let share = 100.0 * start.trainable_parameters as f64 / start.parameters.max(1) as f64;
         self.line(&format!(
-            "training {} of {} parameters of {} on {}",
+            "training {} of {} parameters ({share:.2} %) of {} on {}",
             grouped(start.trainable_parameters),
             grouped(start.parameters),
             start.model,
@@ -78,9 +79,15 @@ impl<W: Write> PlainLines<W> {
             fresh,
             replaced,
             unused,
+            adapted,
         } = load;
         self.line(&format!("loaded {} tensors of the base", loaded.len()));
-        for (what, names) in [("made from the seed", fresh), ("unused", unused)] {
+        let lists = [
+            ("made from the seed", fresh),
+            ("unused", unused),
+            ("adapters on", adapted),
+        ];
+        for (what, names) in lists {
             for line in wrapped(what, names) {
                 self.line(&line);
             }

@@ -37,6 +37,7 @@ fn load() -> Event {
         fresh: vec!["classifier.weight".into(), "classifier.bias".into()],
         replaced: vec!["`pooler.weight`: expected [4, 4], found [8, 8]".into()],
         unused: unused.collect(),
+        adapted: vec!["12 × attention.self.query".into()],
     })
 }
 
@@ -142,13 +143,14 @@ fn table(events: impl IntoIterator<Item = Event>, metrics: &'static [&'static st
 fn a_run_is_told_in_lines() {
     assert_snapshot!(lines(run(), 1), @r#"
     run reviews
-    training 1,234,567 of 22,713,986 parameters of org/name on flex (processor, 2 threads)
+    training 1,234,567 of 22,713,986 parameters (5.44 %) of org/name on flex (processor, 2 threads)
     memory for weights, gradients and optimizer: 105.7 MB; activations come on top
     loaded 2 tensors of the base
     made from the seed: classifier.weight, classifier.bias
     unused: cls.predictions.transform.0.weight, cls.predictions.transform.1.weight,
       cls.predictions.transform.2.weight, cls.predictions.transform.3.weight,
       cls.predictions.transform.4.weight, cls.predictions.transform.5.weight
+    adapters on: 12 × attention.self.query
     warning: the head is made anew, the base's differs: `pooler.weight`: expected [4, 4], found [8, 8]
     step 1/4  loss 1.0000  rate 5.00e-5  norm 2.500  12,345 tok/s
     step 2/4  loss 0.5000  rate 2.50e-5  norm 2.500  12,345 tok/s  2:00 left

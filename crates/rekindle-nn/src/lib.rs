@@ -49,5 +49,5 @@ pub use state::{export_trainable, restore_trainable};
 pub use train_backend::{AdamWStep, TrainBackend};
 pub use weights::{
     CheckpointNames, ExportedTensor, LoadReport, ReadError, ShapeMismatch, TensorSource,
-    WeightsError, export, load,
+    WeightsError, export, is_transposed, load, tensor_name,
 };

@@ -1,4 +1,4 @@
-//! LoRA (Hu et al., 2021): low-rank adapters put on the linear layers of any model, and folded into them.
+//! Low-rank adapters (Hu et al., 2021): put on the linear layers of any model, and folded into them.
 //!
 //! Layers are chosen by the names that checkpoints give them, by the rules of peft; numbers are checked
 //! against it in the models' `tests/lora.rs`.
@@ -77,6 +77,12 @@ pub enum LoraError {
         /// The modules that there are, each once for all blocks.
         available: Vec<String>,
     },
+    /// A module that is also the output layer, which peft would train apart from it.
+    #[error("`{name}` is also the output layer, and peft would train a copy of it")]
+    Tied {
+        /// The name as it was asked for.
+        name: String,
+    },
     /// There is no adapter to fold.
     #[error("no layer has an adapter: nothing to merge")]
     NothingToMerge,
@@ -91,6 +97,9 @@ impl LoraError {
             }
             Self::NoTarget { available, .. } | Self::NoModule { available, .. } => {
                 Some(format!("there are: {}", available.join(", ")))
+            }
+            Self::Tied { .. } => {
+                Some("leave it out, or train all weights: `--method full`".to_owned())
             }
             Self::NothingToMerge => Some("it is a full model as it is".to_owned()),
         }
@@ -131,6 +140,10 @@ impl Lora {
                 available: group_names(&available),
             });
         }
+        let has_output_layer = available.iter().any(|module| module == output);
+        if !has_output_layer {
+            self.refuse_tied::<B, M>(&model, names)?;
+        }
         let model = freeze::<B, M>(model, &saved);
         let saved = self.modules_to_save.clone();
         Ok((model, Adaptation { modules, saved }))
@@ -154,30 +167,41 @@ impl Lora {
         }
     }
 
+    /// Refuses to train the embedding of a model whose output layer it is.
+    fn refuse_tied<B: Backend, M: Model<B>>(
+        &self,
+        model: &M,
+        names: &dyn CheckpointNames,
+    ) -> Result<(), LoraError> {
+        let mut parameters = list::<B, M>(model).into_iter();
+        // Words come before positions.
+        let embedding = parameters.find(|parameter| parameter.path.layer == "Embedding");
+        let embedding = embedding.map(|parameter| names.tensor_name(&parameter.path));
+        let mut ends = self.modules_to_save.iter();
+        let tied = embedding.and_then(|name| ends.find(|end| is_in_module(&name, end)));
+        match tied {
+            Some(name) => Err(LoraError::Tied { name: name.clone() }),
+            None => Ok(()),
+        }
+    }
+
     fn adapt<B: Backend>(&self, linear: &mut Linear<B>, name: &str, index: usize) {
         let [inputs, outputs] = linear.weight.lazy_shape().dims();
         let dropout = Dropout::new(self.dropout, FIRST_SITE + index);
-        let adapter = match linear.adapter.take() {
-            Some(adapter) => LoraAdapter {
-                dropout,
-                scale: self.scale,
-                ..adapter
-            },
-            None => {
-                let device = linear.weight.lazy_device();
-                let sizes = [inputs, outputs];
-                let adapter = LoraAdapter::new(sizes, self.rank, self.scale, dropout, &device);
-                let path = format!("{name}.adapter.lora_a");
-                let limit = 1.0 / (inputs as f64).sqrt();
-                let values = uniform_values(&path, inputs * self.rank, self.seed, limit);
-                let values = TensorData::new(values, [inputs, self.rank]);
-                LoraAdapter {
-                    lora_a: replace(adapter.lora_a, values),
-                    ..adapter
-                }
-            }
-        };
-        linear.adapter = Some(adapter);
+        if let Some(adapter) = &mut linear.adapter {
+            (adapter.dropout, adapter.scale) = (dropout, self.scale);
+            return;
+        }
+        let (sizes, device) = ([inputs, outputs], linear.weight.lazy_device());
+        let adapter = LoraAdapter::new(sizes, self.rank, self.scale, dropout, &device);
+        let limit = 1.0 / (inputs as f64).sqrt();
+        let path = format!("{name}.adapter.lora_a");
+        let values = uniform_values(&path, inputs * self.rank, self.seed, limit);
+        let values = TensorData::new(values, [inputs, self.rank]);
+        linear.adapter = Some(LoraAdapter {
+            lora_a: replace(adapter.lora_a, values),
+            ..adapter
+        });
     }
 
     /// Names of the parameters that are trained in full.

@@ -96,7 +96,7 @@ pub trait CheckpointNames {
 }
 
 /// The tensor that holds a parameter, an adapter's as peft calls it.
-pub(crate) fn tensor_name(names: &dyn CheckpointNames, path: &ParameterPath) -> String {
+pub fn tensor_name(names: &dyn CheckpointNames, path: &ParameterPath) -> String {
     let adapter = path.name.rsplit_once(".adapter.");
     let Some((linear, field)) = adapter.filter(|_| path.layer == ADAPTER_LAYER) else {
         return names.tensor_name(path);
@@ -119,7 +119,7 @@ pub(crate) fn weight_of(linear: &str) -> ParameterPath {
 }
 
 /// Whether the checkpoint holds a parameter's transpose; adapters are PyTorch's linear layers in all of them.
-pub(crate) fn is_transposed(names: &dyn CheckpointNames, path: &ParameterPath) -> bool {
+pub fn is_transposed(names: &dyn CheckpointNames, path: &ParameterPath) -> bool {
     path.layer == ADAPTER_LAYER || names.is_transposed(path)
 }
 

@@ -79,6 +79,13 @@ impl Fixture {
             .collect();
     }
 
+    /// The same inputs, with the numbers of another folder.
+    #[must_use]
+    pub fn with_numbers_of(mut self, folder: &Path) -> Self {
+        folder.clone_into(&mut self.folder);
+        self
+    }
+
     /// The folder.
     pub fn folder(&self) -> &Path {
         &self.folder

@@ -3,6 +3,7 @@
 //! A fixture folder is what a model's `tests/reference.py` writes: a Hugging Face folder with random
 //! weights, `inputs.json`, and the numbers that transformers computes from them.
 
+mod adapted;
 mod close;
 pub mod decoder;
 mod fixture;
@@ -12,6 +13,7 @@ pub mod laws;
 mod names;
 mod subject;
 
+pub use adapted::adapter_equals_peft;
 pub use close::{assert_close, assert_gradient_close, largest};
 pub use fixture::Fixture;
 pub use held::Held;

@@ -99,7 +99,17 @@ where
         from: Option<&Held>,
         stop_after: usize,
     ) -> Part<M> {
-        let model = self.adapt(recipe);
+        self.train_model(self.adapt(recipe), recipe, layout, (from, stop_after))
+    }
+
+    /// Trains a model whose frozen parameters are marked already.
+    pub(crate) fn train_model(
+        &self,
+        model: M,
+        recipe: &Recipe,
+        layout: Layout,
+        (from, stop_after): (Option<&Held>, usize),
+    ) -> Part<M> {
         let mut steps = Vec::new();
         let taken = Taken {
             steps: Cell::new(0),

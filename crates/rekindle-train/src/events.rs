@@ -103,6 +103,9 @@ pub struct Load {
     pub replaced: Vec<String>,
     /// In the checkpoint, and not in the model.
     pub unused: Vec<String>,
+    /// The layers with an adapter, by what they are called in every block.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub adapted: Vec<String>,
 }
 
 /// From where a run goes on.

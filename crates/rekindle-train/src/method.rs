@@ -28,7 +28,7 @@ pub struct Anatomy<'a> {
 
 /// Freezes what the method does not train: frozen parameters have no gradient and no optimizer state.
 ///
-/// LoRA adds adapters first, and tells where; the other methods adapt nothing.
+/// Adapters are put on first, and it is told where; the other methods adapt nothing.
 pub fn apply<B: TrainableBackend, M: Model<B>>(
     mut model: M,
     method: &MethodRecipe,

@@ -9,8 +9,8 @@ use rekindle_hub::{
     resolve, save_adapter,
 };
 use rekindle_nn::{
-    Adaptation, CheckpointNames, LoadReport, Lora, Model, ParameterPath, Targets, TensorSource,
-    WeightsError, export_adapter, is_in_module, load_adapter, lora_scale,
+    Adaptation, CheckpointNames, LoadReport, Lora, LoraError, Model, ParameterPath, Targets,
+    TensorSource, WeightsError, export_adapter, is_in_module, load_adapter, lora_scale,
 };
 use rekindle_train::objective::Objective;
 use rekindle_train::recipe::{LoraRecipe, MethodKind, MethodRecipe, Recipe, TargetsRecipe};
@@ -105,6 +105,25 @@ impl Base {
         let adapted = self.config_of(objective);
         save_adapter(folder, config, &adapted, tensors, &self.folder)?;
         Ok(())
+    }
+
+    /// Writes the adapter of a model as it is.
+    pub(crate) fn copy_adapter<B: Backend, M: Model<B>>(
+        &self,
+        model: &M,
+        objective: &Objective,
+        folder: &Path,
+    ) -> Result<(), Error> {
+        let Some(adapted) = &self.adapted else {
+            return Ok(());
+        };
+        let names = self.architecture.names(objective.task());
+        let config = AdapterConfig {
+            base: placed(&adapted.config().base, &adapted.folder),
+            modules_to_save: adapted.saved(names.as_ref()),
+            ..adapted.config().clone()
+        };
+        self.save_adapter::<B, M>(model, objective, &config, folder)
     }
 
     /// How an adapter that a run trains will be described.
@@ -211,7 +230,10 @@ impl Adapted {
         };
         let lora = self.lora(names)?;
         let applied = lora.apply::<B, M>(model, names);
-        let (model, adaptation) = applied.map_err(|error| misfit(error.into()))?;
+        let (model, adaptation) = applied.map_err(|error| match error {
+            LoraError::Tied { .. } => Error::Adapt(error),
+            error => misfit(error.into()),
+        })?;
         let source = TensorSource::new(self.adapter.shapes(), |name| self.adapter.read_f32(name));
         let loaded = load_adapter::<B, M>(model, &source, names, &adaptation.saved);
         let model = loaded.map_err(|error| match error {

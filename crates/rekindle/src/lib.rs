@@ -8,6 +8,8 @@ pub mod architecture;
 pub mod backend;
 pub mod base;
 pub mod error;
+pub mod export;
+mod faithful;
 pub mod predict;
 pub mod rows;
 mod samples;

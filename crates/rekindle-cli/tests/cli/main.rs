@@ -1,6 +1,7 @@
 //! The command line, run as users run it: the built program, a tiny model, files in a folder.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
+mod adapters;
 mod answers;
 mod doctor;
 mod heads;

@@ -68,7 +68,7 @@ fn an_unknown_task_or_method() {
     hint: leave it out for the default
     "#);
     assert_snapshot!(refusal(&["--method", "tail"]), @r#"
-    error: recipe key `method.kind` must be one of `full`, `head`, `last-layers`: "tail"
+    error: recipe key `method.kind` must be one of `full`, `head`, `last-layers`, `lora`: "tail"
     hint: the default is `"full"`
     "#);
 }

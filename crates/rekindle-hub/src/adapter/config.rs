@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::AdapterError;
 use crate::load_error::LoadError;
 
-/// A LoRA adapter's configuration.
+/// The configuration of a low-rank adapter.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AdapterConfig {
     /// The model that it changes: a folder or an id.

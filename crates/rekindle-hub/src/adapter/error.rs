@@ -11,7 +11,7 @@ pub enum AdapterError {
     /// A file cannot be read.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// It is of another kind than LoRA.
+    /// It is of another kind than low-rank.
     #[error("`{path}` is an adapter of type `{found}`, not `LORA`", path = .path.display())]
     Kind {
         /// Its configuration.

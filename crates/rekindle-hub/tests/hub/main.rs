@@ -1,6 +1,7 @@
 //! The hub crate against an imitated Hub, cache folders and checkpoint files.
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
+mod adapter;
 mod cache;
 mod checkpoint;
 mod download;

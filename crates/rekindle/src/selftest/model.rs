@@ -1,8 +1,11 @@
-//! A tiny BERT: its logits, loss and gradients, and 20 steps of training, in both layouts.
+//! A tiny BERT, whole and with an adapter: its logits, loss and gradients, and 20 steps of training, in
+//! both layouts.
 
 use rekindle_bert::{BertConfig, BertNames, SequenceClassifier};
 use rekindle_data::{Batching, LabelSet, TaskKind};
-use rekindle_nn::{CheckpointNames, TensorSource, list, load};
+use rekindle_nn::{
+    Lora, Targets, TensorSource, is_transposed, list, load, load_adapter, lora_scale, tensor_name,
+};
 use rekindle_train::batch::{Batch, Layout, Row};
 use rekindle_train::evaluate::Runner;
 use rekindle_train::events::Event;
@@ -29,13 +32,13 @@ pub(super) const WIDTH_MULTIPLE: usize = 16;
 /// Rows of a batch in the stored trajectory.
 const BATCH_SIZE: usize = 4;
 
+/// What the names of peft's tensors begin with.
+const PEFT: &str = "base_model.model.";
+
 /// Includes a file of the model's fixture.
 macro_rules! fixture {
     ($include:ident, $file:literal) => {
-        $include!(concat!(
-            "../../../../models/rekindle-bert/tests/fixtures/bert-single/",
-            $file
-        ))
+        $include!(concat!("../../../../models/rekindle-bert/tests/", $file))
     };
 }
 
@@ -44,16 +47,17 @@ pub(super) fn measure<B: TrainableBackend>(suite: &mut Suite, device: &B::Device
     let padded = Layout::Padded {
         multiple: WIDTH_MULTIPLE,
     };
-    let tiny = Tiny::new();
-    for (word, layout) in [("ragged", Layout::Ragged), ("padded", padded)] {
-        let whats = [What::Forward, What::Loss, What::Gradient];
-        suite.check(&format!("tiny bert, {word}"), MODEL, whats, || {
-            tiny.pass::<B>(layout, device)
-        });
-        let whats = [What::Loss, What::Norm];
-        suite.check(&format!("20 steps, {word}"), MODEL, whats, || {
-            tiny.train::<B>(layout, device)
-        });
+    for (kind, tiny) in [("", Tiny::whole()), (" with LoRA", Tiny::adapted())] {
+        for (word, layout) in [("ragged", Layout::Ragged), ("padded", padded)] {
+            let whats = [What::Forward, What::Loss, What::Gradient];
+            suite.check(&format!("tiny bert{kind}, {word}"), MODEL, whats, || {
+                tiny.pass::<B>(layout, device)
+            });
+            let whats = [What::Loss, What::Norm];
+            suite.check(&format!("20 steps{kind}, {word}"), MODEL, whats, || {
+                tiny.train::<B>(layout, device)
+            });
+        }
     }
 }
 
@@ -64,6 +68,8 @@ struct Tiny {
     objective: Objective,
     rows: Vec<Row>,
     weights: Stored,
+    /// What peft stored of an adapter.
+    adapter: Option<Stored>,
     expected: Stored,
     trajectory: Trajectory,
 }
@@ -87,11 +93,14 @@ struct Trajectory {
 }
 
 impl Tiny {
-    fn new() -> Self {
-        let config = BertConfig::from_json(&json(fixture!(include_str, "config.json")));
+    fn whole() -> Self {
+        let config = BertConfig::from_json(&json(fixture!(
+            include_str,
+            "fixtures/bert-single/config.json"
+        )));
         let config = config.expect("the configuration is part of the binary");
         let labels = (0..3).map(|id| format!("LABEL_{id}")).collect();
-        let inputs: Inputs = json(fixture!(include_str, "inputs.json"));
+        let inputs: Inputs = json(fixture!(include_str, "fixtures/bert-single/inputs.json"));
         let row = |row: InputRow| Row {
             ids: row.ids,
             type_ids: row.type_ids,
@@ -103,9 +112,31 @@ impl Tiny {
             config,
             objective: Objective::new(TaskKind::Classify, LabelSet::from_names(labels)),
             rows: inputs.batches.into_iter().flatten().map(row).collect(),
-            weights: Stored::read(fixture!(include_bytes, "model.safetensors")),
-            expected: Stored::read(fixture!(include_bytes, "expected.safetensors")),
-            trajectory: json(fixture!(include_str, "trajectory.json")),
+            weights: Stored::read(fixture!(
+                include_bytes,
+                "fixtures/bert-single/model.safetensors"
+            )),
+            adapter: None,
+            expected: Stored::read(fixture!(
+                include_bytes,
+                "fixtures/bert-single/expected.safetensors"
+            )),
+            trajectory: json(fixture!(
+                include_str,
+                "fixtures/bert-single/trajectory.json"
+            )),
+        }
+    }
+
+    /// The same with peft's adapter on it.
+    fn adapted() -> Self {
+        let adapter = fixture!(include_bytes, "adapters/bert-all/adapter_model.safetensors");
+        let expected = fixture!(include_bytes, "adapters/bert-all/expected.safetensors");
+        Self {
+            adapter: Some(Stored::read(adapter)),
+            expected: Stored::read(expected),
+            trajectory: json(fixture!(include_str, "adapters/bert-all/trajectory.json")),
+            ..Self::whole()
         }
     }
 
@@ -119,9 +150,38 @@ impl Tiny {
             .config
             .classifier::<B>(self.objective.num_outputs(), device);
         let loaded = load::<B, _>(model, &source, &self.names, (0, 0.0));
-        loaded
-            .expect("the weights are those of the configuration")
-            .0
+        let (model, _) = loaded.expect("the weights are those of the configuration");
+        match &self.adapter {
+            Some(adapter) => self.adapt(model, adapter),
+            None => model,
+        }
+    }
+
+    fn adapt<B: TrainableBackend>(
+        &self,
+        model: SequenceClassifier<B>,
+        adapter: &Stored,
+    ) -> SequenceClassifier<B> {
+        let lora = Lora {
+            rank: 4,
+            scale: lora_scale(8.0, 4, false),
+            dropout: 0.0,
+            targets: Targets::AllLinear,
+            modules_to_save: vec!["classifier".to_owned()],
+            seed: 0,
+        };
+        let names = adapter.names().into_iter();
+        let own = |name: &str| name.trim_start_matches(PEFT).to_owned();
+        let shapes = names.map(|name| (own(name), adapter.shape(name)));
+        let source = TensorSource::new(shapes, |name| {
+            let values = adapter.floats(&format!("{PEFT}{name}")).values;
+            Ok::<_, std::convert::Infallible>(values)
+        });
+        let (model, adaptation) = lora
+            .apply::<B, _>(model, &self.names)
+            .expect("the model has linear layers");
+        load_adapter::<B, _>(model, &source, &self.names, &adaptation.saved)
+            .expect("the adapter is the model's")
     }
 
     /// Logits, loss and every gradient of the first batch.
@@ -148,12 +208,13 @@ impl Tiny {
         model: &SequenceClassifier<B>,
         gradients: &Gradients<B>,
     ) -> Vec<Computed> {
-        let parameters = list::<B, _>(model);
+        let mut parameters = list::<B, _>(model);
+        parameters.retain(|parameter| parameter.is_trainable);
         let computed = parameters.iter().map(|parameter| {
             let path = &parameter.path;
-            let stored = format!("grad.{}", self.names.tensor_name(path));
+            let stored = format!("grad.{}", tensor_name(&self.names, path));
             let stored = self.expected.floats(&stored);
-            let stored = if self.names.is_transposed(path) {
+            let stored = if is_transposed(&self.names, path) {
                 stored.transposed()
             } else {
                 stored

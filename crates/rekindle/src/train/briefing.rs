@@ -97,6 +97,10 @@ impl Briefing {
         plan: &Plan,
     ) {
         self.notes.extend(base.tokenizer.notes().iter().cloned());
+        if base.adapted.is_some() {
+            let note = "the model is an adapter: it goes on with its rank and its layers";
+            self.notes.push(note.to_owned());
+        }
         let labels = objective.labels().names();
         if !labels.is_empty() {
             self.plan

@@ -17,14 +17,11 @@ use super::checkpoints::Found;
 use super::session::Session;
 use crate::base::Base;
 use crate::error::Error;
+use crate::faithful::compare;
 use crate::samples::{ObservedTask, Samples};
 
 /// Rows whose logits are compared after saving.
 const PROBED_ROWS: usize = 8;
-
-/// Largest difference of a logit after saving and loading, relative to the largest logit: the weights
-/// are the same numbers, and kernels may still add them up in another order.
-const FAITHFUL: f32 = 1e-4;
 
 /// A run whose folder is open.
 pub(super) struct Fit<'a> {
@@ -148,7 +145,7 @@ impl Fit<'_> {
         let (model, _) = saved.load::<Inner<B>, _>(model.valid(), objective.task(), true, 0)?;
         let model = recipe.run.dtype.cast::<Inner<B>, _>(model);
         let found = runner.outputs(&model, probe, &device);
-        compare(&kept, &found, folder)?;
+        compare(&kept, &found, &folder.model())?;
         Ok(finish)
     }
 
@@ -204,29 +201,4 @@ fn is_out_of_memory(message: &str) -> bool {
     ]
     .iter()
     .any(|words| message.contains(words))
-}
-
-/// Refuses a saved model whose logits are not those that were in memory.
-fn compare(kept: &[Vec<f32>], found: &[Vec<f32>], folder: &super::RunFolder) -> Result<(), Error> {
-    let kept = kept.iter().flatten();
-    let largest = kept
-        .clone()
-        .fold(1.0_f32, |most, logit| most.max(logit.abs()));
-    let difference = kept
-        .zip(found.iter().flatten())
-        .map(|(kept, found)| (kept - found).abs())
-        // `max` would drop a NaN.
-        .fold(
-            0.0_f32,
-            |most, difference| if difference <= most { most } else { difference },
-        );
-    let allowed = FAITHFUL * largest;
-    if difference <= allowed {
-        return Ok(());
-    }
-    Err(Error::Unfaithful {
-        path: folder.model(),
-        difference,
-        allowed,
-    })
 }

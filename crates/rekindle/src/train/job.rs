@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use rekindle_dashboard::Tee;
 use rekindle_data::LabelSet;
-use rekindle_nn::{LoadReport, count, list};
+use rekindle_nn::{Adaptation, LoadReport, count, group, list};
 use rekindle_train::events::{Event, Events, Finish, Load, Start};
 use rekindle_train::method::{self, Anatomy};
 use rekindle_train::recipe::MethodKind;
@@ -129,7 +129,7 @@ impl Training<'_> {
         if found.is_none() {
             let counts = count(&list::<B, M>(&model));
             events.emit(Event::Start(self.run.start(&session, counts)));
-            events.emit(Event::Load(load_event(report)));
+            events.emit(Event::Load(load_event(report, &adaptation)));
             if !is_kept && base.has_head(objective.task()) {
                 events.emit(other_head(base));
             }
@@ -187,7 +187,8 @@ fn other_head(base: &Base) -> Event {
     Event::Warning { message }
 }
 
-fn load_event(report: LoadReport) -> Load {
+fn load_event(report: LoadReport, adaptation: &Adaptation) -> Load {
+    let adapted = group(&adaptation.modules).into_iter();
     let LoadReport {
         loaded,
         fresh,
@@ -199,6 +200,9 @@ fn load_event(report: LoadReport) -> Load {
         fresh,
         replaced: replaced.iter().map(ToString::to_string).collect(),
         unused,
+        adapted: adapted
+            .map(|(layer, count)| format!("{count} × {layer}"))
+            .collect(),
     }
 }
 

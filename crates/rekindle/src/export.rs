@@ -1,0 +1,207 @@
+//! The command `export`: an adapter folded into its base, or copied.
+
+use std::fs;
+use std::path::Path;
+
+use burn::module::Module;
+use rekindle_data::{LabelSet, TaskKind};
+use rekindle_nn::merge;
+use rekindle_train::batch::Row;
+use rekindle_train::evaluate::Runner;
+use rekindle_train::objective::{Objective, TagTarget, Target};
+use rekindle_train::recipe::Recipe;
+use rekindle_train::task::{Inner, TrainableBackend, TrainableModel};
+
+use crate::architecture::UseModel;
+use crate::backend::{Choice, Job};
+use crate::base::Base;
+use crate::error::Error;
+use crate::faithful::compare;
+use crate::samples::ObservedTask;
+
+/// What a model is written as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// A full model, with the adapter folded into its weights.
+    Merged,
+    /// The adapter alone, as peft has it.
+    Adapter,
+}
+
+/// Writes the adapter of a model folder, or the model with it, into a folder of its own; `base` is where
+/// the adapter's base lies, if not where the adapter says.
+///
+/// The result is loaded afresh, and its logits are compared with those of the adapter on its base.
+pub fn export(
+    folder: &Path,
+    base: Option<&Path>,
+    (form, output): (Form, &Path),
+    backend: &Choice,
+) -> Result<(), Error> {
+    if !rekindle_hub::is_adapter(folder) {
+        return Err(Error::NoAdapter {
+            path: folder.to_owned(),
+            what: match form {
+                Form::Merged => "merge",
+                Form::Adapter => "copy",
+            },
+        });
+    }
+    refuse_occupied(output)?;
+    let opened = Base::open_adapter(folder, base)?;
+    let objective = objective(&opened)?;
+    backend.run(Export {
+        base: &opened,
+        objective: &objective,
+        form,
+        output,
+        backend,
+    })
+}
+
+/// What the model answers.
+fn objective(base: &Base) -> Result<Objective, Error> {
+    let headless = || Error::Headless {
+        path: base.folder.clone(),
+        missing: vec!["`config.json` names no class with a head in `architectures`".to_owned()],
+    };
+    let task = base.task().ok_or_else(headless)?;
+    let labels = match task {
+        TaskKind::Regress | TaskKind::Generate => LabelSet::from_names(Vec::new()),
+        _ => base.labels().ok_or_else(headless)?,
+    };
+    Ok(Objective::new(task, labels))
+}
+
+/// Only an empty folder is written into.
+fn refuse_occupied(output: &Path) -> Result<(), Error> {
+    let is_empty = match fs::read_dir(output) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(_) => !output.exists(),
+    };
+    if is_empty {
+        return Ok(());
+    }
+    Err(Error::Occupied {
+        path: output.to_owned(),
+        what: "is not empty",
+    })
+}
+
+struct Export<'a> {
+    base: &'a Base,
+    objective: &'a Objective,
+    form: Form,
+    output: &'a Path,
+    backend: &'a Choice,
+}
+
+impl Job for Export<'_> {
+    type Output = Result<(), Error>;
+
+    fn run<B: TrainableBackend>(self, device: &B::Device) -> Self::Output {
+        let (architecture, objective) = (&self.base.architecture, self.objective);
+        // The recipe decides how a model is trained, and here none is.
+        let recipe = Recipe::default();
+        let copy = Copy {
+            export: &self,
+            // The model is loaded once more, from what was written.
+            kept: None,
+        };
+        let kept = architecture.with_model::<B, _>(objective, &recipe, device, copy)?;
+        let check = Copy {
+            export: &self,
+            kept: Some(kept),
+        };
+        architecture.with_model::<B, _>(objective, &recipe, device, check)?;
+        Ok(())
+    }
+}
+
+/// Writes a model and gives its logits; with logits that were kept, compares those of what was written.
+struct Copy<'a> {
+    export: &'a Export<'a>,
+    kept: Option<Vec<Vec<f32>>>,
+}
+
+impl<B: TrainableBackend> UseModel<B> for Copy<'_> {
+    type Output = Result<Vec<Vec<f32>>, Error>;
+
+    fn call<M, T>(self, model: M, task: T) -> Self::Output
+    where
+        M: TrainableModel<B>,
+        T: ObservedTask<B, M>,
+    {
+        let Export {
+            base,
+            objective,
+            form,
+            output,
+            backend,
+        } = self.export;
+        let device = model.devices().remove(0);
+        let runner = Runner {
+            task: &task,
+            objective,
+            layout: backend.layout(),
+            batch_size: 1,
+        };
+        let kind = objective.task();
+        let rows = probe(base, kind);
+        if let Some(kept) = self.kept {
+            let written = match form {
+                Form::Merged => Base::open_model(output)?,
+                Form::Adapter => Base::open_adapter(output, Some(&base.folder))?,
+            };
+            let (model, _) = written.load::<B, M>(model, kind, true, 0)?;
+            let found = runner.outputs::<Inner<B>, _>(&model.valid(), &rows, &device);
+            compare(&kept, &found, output)?;
+            return Ok(found);
+        }
+        let (model, report) = base.load::<B, M>(model, kind, true, 0)?;
+        if !report.fresh.is_empty() {
+            return Err(Error::Headless {
+                path: base.folder.clone(),
+                missing: report.fresh,
+            });
+        }
+        let model = model.valid();
+        let kept = runner.outputs::<Inner<B>, _>(&model, &rows, &device);
+        match form {
+            Form::Merged => {
+                let merged = merge::<Inner<B>, _>(model)?;
+                base.save::<Inner<B>, _>(&merged, objective, output)?;
+            }
+            Form::Adapter => base.copy_adapter::<Inner<B>, _>(&model, objective, output)?,
+        }
+        Ok(kept)
+    }
+}
+
+/// Rows that reach every part of a model: what they say does not matter.
+fn probe(base: &Base, task: TaskKind) -> Vec<Row> {
+    const LONGEST: usize = 24;
+    /// Steps far apart in the vocabulary.
+    const STRIDE: usize = 7919;
+    let most = base.architecture.max_length().min(LONGEST);
+    let row = |length: usize| {
+        let id = |position: usize| (position * STRIDE + length) % base.architecture.vocab_size();
+        let target = match task {
+            TaskKind::Tag => Target::Tags(vec![TagTarget {
+                class: 0,
+                token: Some(length - 1),
+            }]),
+            TaskKind::Generate => {
+                Target::Tokens((0..length).map(|token| token.min(1) as f32).collect())
+            }
+            TaskKind::Classify | TaskKind::MultiLabel | TaskKind::Regress => Target::Number(0.0),
+        };
+        Row {
+            ids: (0..length).map(|position| id(position) as u32).collect(),
+            type_ids: vec![0; length],
+            target,
+            number: 0,
+        }
+    };
+    vec![row(most), row(most.div_ceil(2))]
+}
