@@ -1,12 +1,14 @@
 //! Fine-tunes pre-trained transformers on any backend: the library behind the `rekindle` command.
 //!
 //! [`train::prepare`] checks a recipe against its model and data and writes nothing; [`train::Prepared::run`]
-//! trains. [`predict::Predictor`] answers with a fine-tuned model, and [`selftest`] proves a backend.
+//! trains. [`predict::Predictor`] answers with a fine-tuned model, [`generate::Generator`] writes with one, and
+//! [`selftest`] proves a backend.
 
 pub mod architecture;
 pub mod backend;
 pub mod base;
 pub mod error;
+pub mod generate;
 pub mod predict;
 pub mod rows;
 mod samples;

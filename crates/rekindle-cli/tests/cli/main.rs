@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod answers;
+mod chats;
 mod doctor;
 mod heads;
 mod place;
@@ -12,3 +13,5 @@ mod resume;
 mod runs;
 mod stops;
 mod trains;
+mod writer;
+mod writes;
