@@ -4,6 +4,7 @@
 //! trains. [`predict::Predictor`] answers with a fine-tuned model, [`generate::Generator`] writes with one, and
 //! [`selftest`] proves a backend.
 
+mod adapter;
 pub mod architecture;
 pub mod backend;
 pub mod base;

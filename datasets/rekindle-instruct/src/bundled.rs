@@ -9,6 +9,10 @@ pub const GLOSSARY: &str = include_str!("../data/glossary.jsonl");
 
 /// What the words of the company mean, as prompts with completions.
 pub fn glossary() -> Dataset<GenerationExample> {
+    read()
+}
+
+fn read() -> Dataset<GenerationExample> {
     parse().expect("the bundled rows are part of the program and read in its tests")
 }
 

@@ -34,6 +34,15 @@ struct Place {
     end: Option<usize>,
 }
 
+/// All that the template writes of a chat, and what is where in it.
+struct Whole {
+    text: String,
+    /// Of each message.
+    places: Vec<Place>,
+    /// Tokens at which an answer may end.
+    closing: Vec<Range<usize>>,
+}
+
 /// A chat before a template.
 #[derive(Debug)]
 pub(super) struct Chat<'r> {
@@ -89,41 +98,46 @@ impl<'r> Chat<'r> {
 
     /// All of the chat, with the parts that the assistant says.
     pub(super) fn trace(&self, ends: &[u32]) -> Result<Written, RenderError> {
-        let text = self.write(self.fields.len(), false)?;
-        let places: Vec<Place> = (0..self.fields.len())
-            .map(|number| self.place(number, &text))
-            .collect::<Result<_, _>>()?;
-        let specials = self.encoder.specials_in(&text);
-        let closing: Vec<Range<usize>> = specials
-            .into_iter()
-            .filter(|(id, _)| ends.contains(id))
-            .map(|(_, range)| range)
-            .collect();
-        let mut written = Written {
-            text,
-            targets: Vec::new(),
-            passed: Vec::new(),
-            is_open: false,
-        };
-        let mut last_end = 0;
+        let whole = self.whole(ends)?;
+        let (mut targets, mut passed) = (Vec::new(), Vec::new());
+        let (mut last_end, mut is_open) = (0, false);
         for (number, message) in self.messages.iter().enumerate() {
             if message.role != Role::Assistant {
                 continue;
             }
-            let begin = self.begin(number, &written.text, &places)?;
-            let (end, is_open) = self.end(number, begin, &written.text, &places, &closing)?;
+            let begin = self.begin(number, &whole)?;
+            let (end, lacks_token) = self.end(number, begin, &whole)?;
             if begin < last_end || end <= begin {
                 return Err(untraceable(number, "begins"));
             }
             last_end = end;
             if message.weight {
-                written.targets.push(begin..end);
-                written.is_open = is_open;
+                targets.push(begin..end);
+                is_open = lacks_token;
             } else {
-                written.passed.push(begin..end);
+                passed.push(begin..end);
             }
         }
-        Ok(written)
+        Ok(Written {
+            text: whole.text,
+            targets,
+            passed,
+            is_open,
+        })
+    }
+
+    fn whole(&self, ends: &[u32]) -> Result<Whole, RenderError> {
+        let text = self.write(self.fields.len(), false)?;
+        let places = (0..self.fields.len()).map(|number| self.place(number, &text));
+        let places = places.collect::<Result<_, _>>()?;
+        let closing = self.encoder.specials_in(&text).into_iter();
+        let closing = closing.filter(|(id, _)| ends.contains(id));
+        let closing = closing.map(|(_, range)| range).collect();
+        Ok(Whole {
+            text,
+            places,
+            closing,
+        })
     }
 
     /// Where the turn of a message begins: after the prompt for it.
@@ -131,10 +145,10 @@ impl<'r> Chat<'r> {
     /// All that the model has to write by itself is part of the turn, as an empty block of thoughts that
     /// the template puts before an answer. A template that writes earlier turns otherwise than the last
     /// one may not continue that prompt; the turn is the content then.
-    fn begin(&self, number: usize, whole: &str, places: &[Place]) -> Result<usize, RenderError> {
-        let content = places[number].begin;
+    fn begin(&self, number: usize, whole: &Whole) -> Result<usize, RenderError> {
+        let content = whole.places[number].begin;
         let prompt = self.write(number, true).ok();
-        let prompt = prompt.filter(|prompt| whole.starts_with(prompt.as_str()));
+        let prompt = prompt.filter(|prompt| whole.text.starts_with(prompt.as_str()));
         let prompt = prompt.map(|prompt| prompt.len());
         let prompt = prompt.filter(|length| content.is_none_or(|content| *length <= content));
         prompt
@@ -147,32 +161,29 @@ impl<'r> Chat<'r> {
         &self,
         number: usize,
         begin: usize,
-        whole: &str,
-        places: &[Place],
-        closing: &[Range<usize>],
+        whole: &Whole,
     ) -> Result<(usize, bool), RenderError> {
-        let content = places[number].end;
+        let content = whole.places[number].end;
         let from = content.map_or(begin, |end| end.max(begin));
         let is_last = number + 1 == self.fields.len();
         // Written up to here alone, the chat may end as it does as a part of the whole.
         let alone = || {
             let text = self.write(number + 1, false).ok();
-            let text = text.filter(|text| whole.starts_with(text.as_str()));
+            let text = text.filter(|text| whole.text.starts_with(text.as_str()));
             text.map(|text| text.len())
         };
         let until = if is_last {
-            Some(whole.len())
+            Some(whole.text.len())
         } else {
-            places[number + 1].begin.or_else(alone)
+            whole.places[number + 1].begin.or_else(alone)
         };
         let until = until.ok_or_else(|| untraceable(number, "ends"))?;
-        let token = closing
-            .iter()
-            .find(|token| token.start >= from && token.end <= until);
+        let mut closing = whole.closing.iter();
+        let token = closing.find(|token| token.start >= from && token.end <= until);
         let calls_tools = self.fields[number].contains_key("tool_calls");
         match (token, content) {
             (Some(token), _) => Ok((token.end, false)),
-            (None, _) if is_last => Ok((whole.len(), true)),
+            (None, _) if is_last => Ok((whole.text.len(), true)),
             (None, Some(content)) if !calls_tools => Ok((content, false)),
             (None, _) => alone()
                 .map(|end| (end, false))

@@ -88,3 +88,98 @@ impl Examples {
         Ok(tokenized)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
+
+    use std::path::Path;
+
+    use rekindle_data::{Format, Source, TextTokenizer};
+
+    use super::*;
+
+    /// Rows of these lengths.
+    fn examples(lengths: &[usize]) -> Examples {
+        let row = |length: &usize| {
+            format!(
+                "{{\"prompt\": \"a\", \"completion\": \"{}\"}}\n",
+                "b".repeat(*length)
+            )
+        };
+        let text: String = lengths.iter().map(row).collect();
+        let source = Source::from_text("rows", text.leak(), Format::Jsonl).unwrap();
+        let inference = source.task(None).unwrap();
+        let rows = source.examples(inference, rekindle_instruct::example);
+        Examples::Generation(vec![rows.unwrap()])
+    }
+
+    fn renderer() -> Renderer {
+        let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let from = manifest.join("../rekindle-data/tests/fixtures/chat/tokenizer.json");
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::copy(from, folder.path().join("tokenizer.json")).unwrap();
+        let config = "{\"eos_token\": \"</s>\"}";
+        std::fs::write(folder.path().join("tokenizer_config.json"), config).unwrap();
+        let tokenizer = TextTokenizer::from_folder(folder.path()).unwrap();
+        Renderer::open(folder.path(), &tokenizer).unwrap()
+    }
+
+    fn tokenize(lengths: &[usize], truncation: Truncation) -> Result<Tokenized, Error> {
+        let limit = Limit {
+            max_length: 20,
+            truncation,
+        };
+        examples(lengths).tokenize_generation(&renderer(), limit, 0.0)
+    }
+
+    #[test]
+    fn rows_carry_tokens_weights_and_their_numbers() {
+        let tokenized = tokenize(
+            &[3; 9].iter().chain(&[99]).copied().collect::<Vec<_>>(),
+            Truncation::Drop,
+        )
+        .unwrap();
+        assert_eq!((tokenized.rows.len(), tokenized.skipped), (9, 1));
+        let row = &tokenized.rows[8];
+        assert_eq!((row.number, row.type_ids.len()), (9, row.ids.len()));
+        let Target::Tokens(weights) = &row.target else {
+            panic!("{:?}", row.target);
+        };
+        assert_eq!(weights.len(), row.ids.len());
+        assert_eq!((weights[0], weights.last()), (0.0, Some(&1.0)));
+    }
+
+    #[test]
+    fn more_skipped_rows_than_one_in_ten_are_an_error() {
+        let error = tokenize(&[3, 3, 99], Truncation::Drop).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "1 of 3 rows have nothing to learn from: 1 are longer than 20 tokens, 0 have no answer left"
+        );
+        assert!(error.hint().unwrap().contains("`--max-length`"));
+        let cut = tokenize(&[3, 3, 99], Truncation::Right).unwrap();
+        assert_eq!((cut.truncated, cut.skipped), (1, 0));
+    }
+
+    #[test]
+    fn a_row_that_cannot_be_rendered_names_its_place() {
+        let error = tokenize(&[3, 99], Truncation::Error).unwrap_err();
+        let text = error.to_string();
+        assert!(text.starts_with("rows:2: the row has "), "{text}");
+    }
+
+    #[test]
+    fn only_answers_are_left_out_by_default() {
+        assert_eq!(examples(&[3]).default_truncation(), Truncation::Drop);
+        let text = Source::from_text("a.txt", "text", Format::Text).unwrap();
+        let inference = text.task(None).unwrap();
+        let rows = text
+            .examples(inference, rekindle_instruct::example)
+            .unwrap();
+        assert_eq!(
+            Examples::Generation(vec![rows]).default_truncation(),
+            Truncation::Right
+        );
+    }
+}
