@@ -98,7 +98,9 @@ fn check<B: TrainBackend, M: CausalLm<B>>(model: &M, device: &B::Device, case: &
         let mut ids = prompt.ids.clone();
         for &id in &answer.ids {
             let logits = last_logits(model, device, &ids);
-            let rivals = logits.iter().filter(|&&logit| logit > logits[id as usize] + 1e-5);
+            let rivals = logits
+                .iter()
+                .filter(|&&logit| logit > logits[id as usize] + 1e-5);
             assert_eq!(rivals.count(), 0, "{}: cached and not", case.name);
             ids.push(id);
         }
@@ -109,7 +111,9 @@ fn check<B: TrainBackend, M: CausalLm<B>>(model: &M, device: &B::Device, case: &
         ..Sampling::default()
     };
     let together = answer(model, device, drawn, &ragged);
-    let alone = ragged.chunks(1).flat_map(|one| answer(model, device, drawn, one));
+    let alone = ragged
+        .chunks(1)
+        .flat_map(|one| answer(model, device, drawn, one));
     assert_eq!(together, alone.collect::<Vec<_>>(), "{}: drawn", case.name);
 }
 
@@ -118,7 +122,10 @@ fn check_all<B: TrainBackend>(device: &B::Device) {
     assert_eq!(cases.len(), 8);
     for case in cases {
         let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models");
-        let folder = models.join(&case.package).join("tests/fixtures").join(&case.name);
+        let folder = models
+            .join(&case.package)
+            .join("tests/fixtures")
+            .join(&case.name);
         let fixture = Fixture::open(&folder);
         let fresh = (0, 0.02);
         if case.package == "rekindle-gpt2" {
