@@ -115,10 +115,14 @@ impl Generator {
     }
 
     /// How chats are answered: as the model's `generation_config.json` says, where nothing is asked for,
-    /// and at a temperature of 0.7 where that says none.
+    /// and at a temperature of 0.7 where that says nothing either.
     pub fn chat_options(&self, asked: &Asked) -> Result<Options, Error> {
         let number = |key: &str| self.defaults.get(key).and_then(Value::as_f64);
-        let temperature = asked.temperature.or_else(|| number("temperature"));
+        let temperature = match self.defaults.get("do_sample") {
+            Some(Value::Bool(false)) => Some(0.0),
+            _ => number("temperature"),
+        };
+        let temperature = asked.temperature.or(temperature);
         let temperature = temperature.unwrap_or(CHAT_TEMPERATURE);
         let is_drawn = temperature != 0.0;
         let top_k = number("top_k").map(|top_k| top_k as usize);

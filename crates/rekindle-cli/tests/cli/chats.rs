@@ -1,9 +1,14 @@
 //! `chat`, with lines in a pipe.
 
+#[cfg(unix)]
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+
 use insta::assert_snapshot;
 use serde_json::json;
 
 use crate::place::{Called, Place};
+#[cfg(unix)]
+use crate::place::{interrupt, spawn};
 
 fn place() -> Place {
     let place = Place::new();
@@ -93,4 +98,52 @@ fn the_model_says_how_it_likes_to_write() {
     assert_eq!(called.out, "abc\n");
     let called = chat(&place, &["--max-tokens", "3", "--top-k", "128"], "hi\n").expect_code(0);
     assert_ne!(called.out, "abc\n");
+    place.write("writer/generation_config.json", "{\"do_sample\": false}");
+    let called = chat(&place, &["--max-tokens", "3"], "hi\n").expect_code(0);
+    assert_eq!(called.out, "abc\n");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_stops_an_answer_and_then_the_chat() {
+    let place = place();
+    place.configure("writer", &[("max_position_embeddings", json!(50_000))]);
+    let arguments = [
+        "chat",
+        "--model",
+        "writer",
+        "--backend",
+        "flex",
+        "--temperature",
+        "0",
+    ];
+    let arguments = [&arguments[..], &["--max-tokens", "40000"]].concat();
+    let mut child = spawn(&place, &arguments);
+    let mut input = child.stdin.take().unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    input.write_all(b"hi\n").unwrap();
+    output.read_exact(&mut [0; 3]).unwrap();
+    interrupt(&child);
+    let mut rest = String::new();
+    output.read_line(&mut rest).unwrap();
+    assert!(
+        rest.ends_with('\n') && rest.len() < 40_000,
+        "{}",
+        rest.len()
+    );
+    // What was broken off is nothing to learn from.
+    input.write_all(b"/save chats.jsonl\n").unwrap();
+    let mut told = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    told.read_line(&mut line).unwrap();
+    assert_eq!(line, PLAIN);
+    line.clear();
+    told.read_line(&mut line).unwrap();
+    assert_eq!(
+        line,
+        "error: nothing to save: the conversation has no complete answer\n"
+    );
+    interrupt(&child);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(!place.has("chats.jsonl"));
 }

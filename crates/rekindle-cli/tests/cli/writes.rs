@@ -5,6 +5,8 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use insta::assert_snapshot;
 use serde_json::json;
 
+#[cfg(unix)]
+use crate::place::interrupt;
 use crate::place::{Called, Place, keys, spawn, text};
 
 const ALWAYS: [&str; 5] = ["generate", "--model", "writer", "--backend", "flex"];
@@ -185,6 +187,26 @@ fn a_closed_pipe_ends_an_answer_quietly() {
     output.read_exact(&mut [0]).unwrap();
     drop(output);
     assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(text(child.stderr.take().unwrap()), "");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_ends_an_answer() {
+    let place = place();
+    place.configure("writer", &[("max_position_embeddings", json!(50_000))]);
+    let arguments = [&ALWAYS[..], &["--prompt", "ab", "--max-tokens", "40000"]].concat();
+    let mut child = spawn(&place, &arguments);
+    let mut output = child.stdout.take().unwrap();
+    output.read_exact(&mut [0; 3]).unwrap();
+    interrupt(&child);
+    let rest = text(output);
+    assert!(
+        rest.ends_with('\n') && rest.len() < 40_000,
+        "{}",
+        rest.len()
+    );
+    assert_eq!(child.wait().unwrap().code(), Some(130));
     assert_eq!(text(child.stderr.take().unwrap()), "");
 }
 
