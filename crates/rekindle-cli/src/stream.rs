@@ -1,6 +1,6 @@
 //! An answer on its way to standard output, and Ctrl-C while it is written.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,6 +9,7 @@ use std::time::Instant;
 use anyhow::Result;
 
 use crate::failure::INTERRUPTED;
+use crate::progress::note;
 
 /// Listens to Ctrl-C: while an answer is written it ends the answer, else the program.
 #[derive(Clone, Default)]
@@ -48,6 +49,9 @@ impl Interrupt {
         ctrlc::set_handler(move || {
             let is_writing = is_writing.load(Ordering::Relaxed);
             if !is_writing || is_stopped.swap(true, Ordering::Relaxed) {
+                if io::stdin().is_terminal() {
+                    note("");
+                }
                 std::process::exit(i32::from(INTERRUPTED));
             }
         })?;

@@ -26,8 +26,8 @@ pub(crate) struct Writing {
     /// Tokens of an answer, at most [default: 128, or those that the model has room for].
     #[arg(long, value_name = "N")]
     max_tokens: Option<usize>,
-    /// 0 always takes the likeliest token, more takes others more often [default: 0; in a chat what the
-    /// model's `generation_config.json` says, else 0.7].
+    /// 0 always takes the likeliest token, more takes others more often [default: 0; in a chat 0.7, or what
+    /// the model's `generation_config.json` says, as for the next three].
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     temperature: Option<f64>,
     /// Draw from the N likeliest tokens alone.
@@ -64,6 +64,7 @@ pub(crate) struct Generate {
 
 /// What `chat` takes.
 #[derive(Debug, Args)]
+#[command(after_help = "In the chat: /help, /reset, /save FILE, /quit; Ctrl-C stops an answer.")]
 pub(crate) struct Chat {
     #[command(flatten)]
     pub(crate) model: LanguageModel,

@@ -76,6 +76,16 @@ fn a_conversation_is_saved_as_a_row_to_train_on() {
 }
 
 #[test]
+fn the_model_s_own_template_is_used() {
+    let place = place();
+    let template = "{% for message in messages %}{{ message.content }}\n{% endfor %}";
+    place.write("writer/chat_template.jinja", template);
+    let called = chat(&place, &GREEDY, "hi\n").expect_code(0);
+    assert_eq!(called.out, "abc\n");
+    assert_eq!(called.err, "(cut off after 3 tokens)\n");
+}
+
+#[test]
 fn a_conversation_that_is_too_long_can_begin_anew() {
     let lines = format!("{}\n/reset\nhi\n", "a".repeat(70));
     let called = chat(&place(), &GREEDY, &lines).expect_code(1);
