@@ -1,9 +1,13 @@
 //! The command line.
 
+mod writing;
+
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use rekindle::data::TaskKind;
+
+pub(crate) use writing::{Chat, Generate, LanguageModel, Line, Writing};
 
 /// Fine-tunes pre-trained transformers on any GPU, or on a CPU.
 #[derive(Debug, Parser)]
@@ -21,6 +25,10 @@ pub(crate) enum Command {
     Eval(Eval),
     /// Let a fine-tuned model answer rows: one JSON object per row.
     Predict(Predict),
+    /// Let a language model go on with a text.
+    Generate(Generate),
+    /// Talk with a language model.
+    Chat(Chat),
     /// Fold an adapter into its base, or copy it.
     Export(Export),
     /// List training runs, or compare some.
@@ -162,6 +170,8 @@ pub(crate) struct Predict {
     /// Add the logits, in the order of the label ids.
     #[arg(long)]
     pub(crate) logits: bool,
+    #[command(flatten)]
+    pub(crate) writing: Writing,
 }
 
 /// What `export` takes.
