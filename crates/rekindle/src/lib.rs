@@ -12,6 +12,7 @@ pub mod error;
 pub mod export;
 mod faithful;
 pub mod generate;
+mod generation_config;
 pub mod predict;
 pub mod rows;
 mod samples;
