@@ -2,11 +2,12 @@
 
 use std::ops::ControlFlow;
 
+use rekindle_data::Renderer;
 use rekindle_nn::{CausalLm, TrainBackend};
 
 use crate::batch::Batch;
 use crate::row::Row;
-use crate::{Decode, GenerateError, Sampling};
+use crate::{GenerateError, Sampling};
 
 /// A model that writes.
 pub struct Engine<'a, B: TrainBackend, M> {
@@ -16,8 +17,8 @@ pub struct Engine<'a, B: TrainBackend, M> {
     pub device: &'a B::Device,
     /// Tokens that the model can read, prompt and answer together.
     pub positions: usize,
-    /// The text of tokens, special ones left out.
-    pub decode: &'a Decode<'a>,
+    /// Knows the text of tokens, and those that end an answer.
+    pub renderer: &'a Renderer,
     /// How it writes.
     pub options: &'a Options,
 }
@@ -27,8 +28,6 @@ pub struct Engine<'a, B: TrainBackend, M> {
 pub struct Options {
     /// How tokens are chosen.
     pub sampling: Sampling,
-    /// Tokens that end an answer.
-    pub end_ids: Vec<u32>,
     /// Texts that end an answer; they are cut off.
     pub stop: Vec<String>,
 }
@@ -133,13 +132,14 @@ impl<B: TrainBackend, M: CausalLm<B>> Engine<'_, B, M> {
         for prompt in prompts {
             prompt.check(self.positions)?;
         }
-        let mut rows: Vec<Row> = prompts.iter().map(Row::new).collect();
+        let row = |prompt| Row::new(prompt, self.renderer, self.options);
+        let mut rows: Vec<Row> = prompts.iter().map(row).collect();
         if rows.is_empty() {
             return Ok(Vec::new());
         }
         if self.write(prompts, &mut rows, watch)?.is_break() {
             for row in &mut rows {
-                row.finish(End::Cancelled, self.options, self.decode);
+                row.finish(End::Cancelled);
             }
         }
         Ok(rows.into_iter().map(Row::into_answer).collect())
@@ -164,7 +164,7 @@ impl<B: TrainBackend, M: CausalLm<B>> Engine<'_, B, M> {
         let mut logits = batch.read_prompts(&ids);
         loop {
             for (&row, logits) in members.iter().zip(logits) {
-                let text = rows[row].write(logits, self.options, self.decode)?;
+                let text = rows[row].write(logits)?;
                 if watch(Piece { row, text: &text }).is_break() {
                     return Ok(ControlFlow::Break(()));
                 }

@@ -2,8 +2,7 @@
 //!
 //! An [`Engine`] reads a batch of prompts, padded on the left, and then writes one token of each row at a
 //! time, with the keys and values of earlier tokens kept. A row's answer depends on its prompt, the seed and
-//! its number alone, not on the rows beside it. Nothing here knows files, templates or terminals: texts are
-//! made by a function of the caller.
+//! its number alone, not on the rows beside it.
 
 mod batch;
 mod engine;
@@ -11,9 +10,7 @@ mod error;
 mod row;
 mod sampling;
 mod stop;
-mod unfold;
 
 pub use engine::{Answer, End, Engine, Options, Piece, Prompt, Watch};
 pub use error::GenerateError;
 pub use sampling::{Candidate, Sampling};
-pub use unfold::{Decode, Unfolding};

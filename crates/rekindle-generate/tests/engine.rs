@@ -6,18 +6,20 @@ use std::ops::ControlFlow;
 use burn::module::{Module, Param};
 use burn::tensor::{Int, Tensor, backend::Backend};
 use burn_flex::{Flex, FlexDevice};
+use rekindle_data::{Renderer, TextTokenizer};
 use rekindle_generate::{Answer, End, Engine, GenerateError, Options, Piece, Prompt, Sampling};
 use rekindle_nn::{
     CausalLm, Depth, Heads, LayerCache, Linear, Model, ParameterPath, Place, Sight, Slots,
     TrainBackend,
 };
+use serde_json::{Map, Value, json};
 
 /// Tokens are the bytes of ASCII.
 const VOCABULARY: usize = 128;
 /// Tokens that the model reads.
 const POSITIONS: usize = 32;
 /// The token that ends answers.
-const END: u32 = b'.' as u32;
+const END: u8 = b'.';
 
 /// Looks at the last token and its position alone.
 #[derive(Module, Debug)]
@@ -100,7 +102,7 @@ fn model(circle: &str, dot: Option<usize>) -> Table<Flex> {
     }
     let mut at = vec![0.0_f32; POSITIONS * VOCABULARY];
     if let Some(position) = dot {
-        at[position * VOCABULARY + END as usize] = 9.0;
+        at[position * VOCABULARY + usize::from(END)] = 9.0;
     }
     let tensor = |values: &[f32], rows: usize| {
         let flat = Tensor::<Flex, 1>::from_floats(values, &FlexDevice);
@@ -112,16 +114,28 @@ fn model(circle: &str, dot: Option<usize>) -> Table<Flex> {
     }
 }
 
-fn decode(ids: &[u32]) -> String {
-    let kept = ids.iter().filter(|&&id| id != END);
-    kept.map(|&id| char::from(id as u8)).collect()
-}
-
-fn options() -> Options {
-    Options {
-        end_ids: vec![END],
-        ..Options::default()
-    }
+/// Each character of ASCII is a token, and a dot ends texts.
+fn renderer() -> Renderer {
+    let folder = tempfile::tempdir().unwrap();
+    let vocabulary: Map<String, Value> = (0..VOCABULARY as u8)
+        .map(|byte| (char::from(byte).to_string(), json!(byte)))
+        .collect();
+    let end = json!({
+        "id": END, "content": ".", "special": true, "normalized": false,
+        "lstrip": false, "rstrip": false, "single_word": false,
+    });
+    let tokenizer = json!({
+        "added_tokens": [end],
+        "model": {"type": "BPE", "vocab": vocabulary, "merges": []},
+        "decoder": {"type": "Fuse"},
+    });
+    let write = |file: &str, json: Value| {
+        std::fs::write(folder.path().join(file), json.to_string()).unwrap();
+    };
+    write("tokenizer.json", tokenizer);
+    write("tokenizer_config.json", json!({"eos_token": "."}));
+    let tokenizer = TextTokenizer::from_folder(folder.path()).unwrap();
+    Renderer::open(folder.path(), &tokenizer).unwrap()
 }
 
 fn prompt(text: &str, max_tokens: usize) -> Prompt {
@@ -137,12 +151,13 @@ fn try_answer(
     options: &Options,
     prompts: &[Prompt],
 ) -> Result<Vec<Answer>, GenerateError> {
+    let renderer = renderer();
     let mut pieces = vec![String::new(); prompts.len()];
     let engine = Engine {
         model,
         device: &FlexDevice,
         positions: POSITIONS,
-        decode: &decode,
+        renderer: &renderer,
         options,
     };
     let answers = engine.answer(prompts, &mut |Piece { row, text }| {
@@ -164,7 +179,11 @@ fn answer(model: &Table<Flex>, options: &Options, prompts: &[Prompt]) -> Vec<Ans
 
 #[test]
 fn an_answer_ends_at_its_length() {
-    let answers = answer(&model("abcd", None), &options(), &[prompt("ab", 5)]);
+    let answers = answer(
+        &model("abcd", None),
+        &Options::default(),
+        &[prompt("ab", 5)],
+    );
     assert_eq!(answers[0].text, "cdabc");
     assert_eq!(answers[0].ids, prompt("cdabc", 1).ids);
     assert_eq!(answers[0].end, End::Length);
@@ -172,21 +191,27 @@ fn an_answer_ends_at_its_length() {
 
 #[test]
 fn an_end_token_ends_an_answer_and_is_not_in_its_text() {
-    let answers = answer(&model("abcd", Some(3)), &options(), &[prompt("ab", 20)]);
+    let answers = answer(
+        &model("abcd", Some(3)),
+        &Options::default(),
+        &[prompt("ab", 20)],
+    );
     assert_eq!(answers[0].text, "cd");
     assert_eq!(answers[0].ids, prompt("cd.", 1).ids);
     assert_eq!(answers[0].end, End::Token);
-    let without = Options::default();
-    let answers = answer(&model("abcd", Some(3)), &without, &[prompt("ab", 3)]);
-    assert_eq!(answers[0].ids, prompt("cd.", 1).ids);
-    assert_eq!(answers[0].end, End::Length);
+    let last = answer(
+        &model("abcd", Some(3)),
+        &Options::default(),
+        &[prompt("ab", 3)],
+    );
+    assert_eq!(last, answers, "an end token in the last place is one");
 }
 
 #[test]
 fn a_stop_string_over_tokens_is_cut_off() {
     let options = Options {
         stop: vec!["zz".to_owned(), "dab".to_owned()],
-        ..options()
+        ..Options::default()
     };
     let answers = answer(&model("abcd", None), &options, &[prompt("ab", 20)]);
     assert_eq!(answers[0].text, "c");
@@ -198,7 +223,7 @@ fn a_stop_string_over_tokens_is_cut_off() {
 fn the_beginning_of_a_stop_string_is_told_at_the_end() {
     let options = Options {
         stop: vec!["dax".to_owned()],
-        ..options()
+        ..Options::default()
     };
     let answers = answer(&model("abcd", None), &options, &[prompt("ab", 3)]);
     assert_eq!(answers[0].text, "cda");
@@ -223,9 +248,9 @@ fn a_batch_answers_as_each_row_alone() {
             temperature: 0.5,
             ..Sampling::default()
         },
-        ..options()
+        ..Options::default()
     };
-    for options in [options(), random] {
+    for options in [Options::default(), random] {
         for dot in [None, Some(8)] {
             let model = model("abcd", dot);
             let together = answer(&model, &options, &ragged());
@@ -241,7 +266,7 @@ fn a_batch_answers_as_each_row_alone() {
 fn a_row_that_has_ended_reads_no_further() {
     // 28 + 4 and 2 + 30 tokens fill the model; the first would pass its last position.
     let prompts = [prompt(&"abcd".repeat(7), 4), prompt("ab", 30)];
-    let answers = answer(&model("abcd", None), &options(), &prompts);
+    let answers = answer(&model("abcd", None), &Options::default(), &prompts);
     assert_eq!(answers[0].text, "abcd");
     assert_eq!(answers[1].ids.len(), 30);
 }
@@ -256,7 +281,7 @@ fn the_seed_decides() {
         };
         let options = Options {
             sampling,
-            ..options()
+            ..Options::default()
         };
         answer(&model("abcd", None), &options, &[prompt("ab", 20)])
     };
@@ -272,7 +297,7 @@ fn a_repetition_penalty_leaves_the_circle() {
     };
     let options = Options {
         sampling,
-        ..options()
+        ..Options::default()
     };
     let answers = answer(&model("abcd", None), &options, &[prompt("a", 4)]);
     // After `d` comes `a`, which stands in the prompt: far down, but still above all others.
@@ -284,13 +309,13 @@ fn the_watcher_can_break_off() {
     let model = model("abcd", None);
     let options = Options {
         stop: vec!["ab!".to_owned()],
-        ..options()
+        ..Options::default()
     };
     let engine = Engine {
         model: &model,
         device: &FlexDevice,
         positions: POSITIONS,
-        decode: &decode,
+        renderer: &renderer(),
         options: &options,
     };
     let mut calls = 0;
@@ -316,23 +341,23 @@ fn refusal(options: &Options, prompts: &[Prompt]) -> (String, String) {
 
 #[test]
 fn prompts_that_cannot_be_answered_are_refused() {
-    let (message, hint) = refusal(&options(), &[prompt("a", 3), prompt("", 3)]);
+    let (message, hint) = refusal(&Options::default(), &[prompt("a", 3), prompt("", 3)]);
     assert_eq!(message, "the prompt has no tokens");
     assert_eq!(hint, "give a text to go on from");
-    let (message, hint) = refusal(&options(), &[prompt("abc", 30)]);
+    let (message, hint) = refusal(&Options::default(), &[prompt("abc", 30)]);
     assert_eq!(
         message,
         "the prompt has 3 tokens, which with 30 for the answer is more than the 32 that the model reads"
     );
     assert_eq!(hint, "ask for at most 29 tokens, or shorten the prompt");
-    let (message, hint) = refusal(&options(), &[prompt(&"a".repeat(32), 1)]);
+    let (message, hint) = refusal(&Options::default(), &[prompt(&"a".repeat(32), 1)]);
     assert!(message.starts_with("the prompt has 32 tokens, which with 1"));
     assert_eq!(hint, "shorten the prompt to less than 32 tokens");
-    let (message, _) = refusal(&options(), &[prompt("a", 0)]);
+    let (message, _) = refusal(&Options::default(), &[prompt("a", 0)]);
     assert_eq!(message, "an answer of 0 tokens is asked for");
     let empty = Options {
         stop: vec![String::new()],
-        ..options()
+        ..Options::default()
     };
     let (message, _) = refusal(&empty, &[prompt("a", 1)]);
     assert_eq!(message, "a stop string is empty");
@@ -340,5 +365,5 @@ fn prompts_that_cannot_be_answered_are_refused() {
 
 #[test]
 fn no_prompts_have_no_answers() {
-    assert_eq!(answer(&model("abcd", None), &options(), &[]), []);
+    assert_eq!(answer(&model("abcd", None), &Options::default(), &[]), []);
 }

@@ -4,6 +4,7 @@
 //! itself, a snapshot in the Hub's own cache, or a download into that cache. [`Checkpoint`] and [`read_config`]
 //! read such a folder, and [`save_model`] writes one that `transformers` loads unchanged.
 
+mod adapter;
 mod cache;
 mod checkpoint;
 mod fetch;
@@ -17,6 +18,10 @@ mod save;
 mod save_error;
 mod tensor_file;
 
+pub use adapter::{
+    Adapter, AdapterConfig, AdapterError, AdapterTargets, is_adapter, read_adapted_config,
+    save_adapter,
+};
 pub use checkpoint::{Checkpoint, read_config};
 pub use hub_error::{CacheGap, HubError};
 pub use load_error::LoadError;

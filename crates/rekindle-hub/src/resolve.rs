@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::adapter::is_adapter;
 use crate::cache::ModelCache;
 use crate::fetch::{Model, fetch};
 use crate::hub_error::HubError;
@@ -24,7 +25,8 @@ impl Progress for () {
     fn finish(&mut self) {}
 }
 
-/// Turns a folder or a model id into a local folder that holds `config.json`, weights and tokenizer.
+/// Turns a folder or a model id into a local folder that holds `config.json`, weights and tokenizer, or an
+/// adapter.
 ///
 /// A folder is taken as it is. Of an id, a complete snapshot in the cache is taken without asking the Hub
 /// whether there is a newer one; what the cache lacks is downloaded into it.
@@ -34,7 +36,11 @@ pub fn resolve(
     progress: &mut dyn Progress,
 ) -> Result<PathBuf, HubError> {
     let (id, revision) = match ModelReference::parse(model)? {
-        ModelReference::Folder(folder) if folder.join("config.json").exists() => return Ok(folder),
+        ModelReference::Folder(folder)
+            if folder.join("config.json").exists() || is_adapter(&folder) =>
+        {
+            return Ok(folder);
+        }
         ModelReference::Folder(folder) => return Err(HubError::NotAModel { folder }),
         ModelReference::Hub { id, revision } => (id, revision.unwrap_or_else(|| "main".to_owned())),
     };

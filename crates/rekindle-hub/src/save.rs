@@ -39,6 +39,14 @@ impl<'a> NamedTensor<'a> {
             values: Box::new(values),
         }
     }
+
+    /// The same tensor under a longer name.
+    pub(crate) fn prefixed(self, prefix: &str) -> Self {
+        Self {
+            name: format!("{prefix}{}", self.name),
+            ..self
+        }
+    }
 }
 
 /// The files beside configuration and weights that belong to a model: its tokenizer and how it generates.
@@ -69,17 +77,24 @@ pub fn save_model(
     tensors: Vec<NamedTensor<'_>>,
     companions: &Path,
 ) -> Result<(), SaveError> {
+    save_folder(folder, companions, |staged| {
+        write_json(&staged.join("config.json"), config)?;
+        write_weights(&staged.join(WEIGHTS), tensors)
+    })
+}
+
+/// Puts a new folder in the target's place, with what `write` puts in it and the companion files.
+pub(crate) fn save_folder(
+    folder: &Path,
+    companions: &Path,
+    write: impl FnOnce(&Path) -> Result<(), SaveError>,
+) -> Result<(), SaveError> {
     let target = std::path::absolute(folder).map_err(|source| failed(folder, source))?;
     refuse_occupied(&target)?;
     let parent = target.parent().unwrap_or(&target);
     fs::create_dir_all(parent).map_err(|source| failed(parent, source))?;
     let staged = beside(&target, "partial")?;
-
-    write_synced(
-        &staged.path().join("config.json"),
-        config_text(config).as_bytes(),
-    )?;
-    write_weights(&staged.path().join(WEIGHTS), tensors)?;
+    write(staged.path())?;
     for name in companion_files() {
         let source = companions.join(name);
         match fs::read(&source) {
@@ -180,7 +195,13 @@ pub fn sweep_model(folder: &Path) -> Result<(), SaveError> {
     Ok(())
 }
 
-fn write_weights(path: &Path, tensors: Vec<NamedTensor<'_>>) -> Result<(), SaveError> {
+/// Writes a configuration as transformers does.
+pub(crate) fn write_json(path: &Path, json: &Map<String, Value>) -> Result<(), SaveError> {
+    write_synced(path, config_text(json).as_bytes())
+}
+
+/// Writes tensors as a file of their own.
+pub(crate) fn write_weights(path: &Path, tensors: Vec<NamedTensor<'_>>) -> Result<(), SaveError> {
     let file = File::create(path).map_err(|source| failed(path, source))?;
     let mut writer = BufWriter::with_capacity(1 << 20, file);
     write_tensors(path, &mut writer, tensors)?;

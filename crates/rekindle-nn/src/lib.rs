@@ -33,7 +33,8 @@ pub use heads::{Heads, Sight};
 pub use init::{initialize, lazy_parameter};
 pub use linear::{Linear, LoraAdapter};
 pub use lora::{
-    Adaptation, Lora, LoraError, Targets, export_adapter, group, load_adapter, lora_scale, merge,
+    Adaptation, Lora, LoraError, Targets, export_adapter, group, is_in_module, load_adapter,
+    lora_scale, merge,
 };
 pub use noise::{Noise, uniform};
 pub use norm::{LayerNorm, RmsNorm};

@@ -19,8 +19,7 @@ use crate::{
 };
 
 pub use stored::{export_adapter, load_adapter};
-use targets::is_saved;
-pub use targets::{Targets, group};
+pub use targets::{Targets, group, is_in_module};
 
 /// Sites of the adapters' dropouts begin here; those of models are counted from 0.
 const FIRST_SITE: usize = 1 << 24;
@@ -194,7 +193,9 @@ impl Lora {
             .collect();
         let mut saved = HashSet::new();
         for end in &self.modules_to_save {
-            let found = parameters.iter().filter(|(name, _)| is_saved(name, end));
+            let found = parameters
+                .iter()
+                .filter(|(name, _)| is_in_module(name, end));
             let mut found = found.map(|(_, own)| own.clone()).peekable();
             if found.peek().is_none() {
                 let modules = parameters.iter().map(|(name, _)| layer_of(name).to_owned());

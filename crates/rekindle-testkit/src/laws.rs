@@ -1,5 +1,7 @@
 //! What holds for every model and head, whatever its weights.
 
+mod adapters;
+
 use std::collections::BTreeSet;
 
 use rekindle_data::{Batching, TaskKind};
@@ -29,6 +31,7 @@ where
     a_partial_window_counts_its_own_rows(subject);
     frozen_weights_do_not_move(subject);
     resuming_changes_nothing(subject);
+    adapters::hold(subject);
     padding_changes_nothing(subject);
     the_evaluation_does_not_depend_on_the_batch(subject);
 }

@@ -198,7 +198,7 @@ fn unknown_keys_are_told_with_the_nearest_one() {
         ),
         ("epochs = 1", "epochs", Some("train.epochs")),
         ("[trian]\nepochs = 1", "trian", Some("train")),
-        ("[lora]\nrank = 8", "lora", None),
+        ("[lora]\nrank = 8", "lora", Some("method.rslora")),
         ("[run]\ncolor = 1", "run.color", None),
     ] {
         assert_eq!(

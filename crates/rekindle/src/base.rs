@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use burn::module::Module;
 use burn::tensor::backend::Backend;
 use rekindle_data::{LabelSet, Limit, Renderer, TaskKind, TextTokenizer};
-use rekindle_hub::{Checkpoint, NamedTensor, read_config, save_model};
-use rekindle_nn::{LoadReport, TensorSource, export, load};
+use rekindle_hub::{Checkpoint, NamedTensor, is_adapter, read_config, save_model};
+use rekindle_nn::{ExportedTensor, LoadReport, Model, TensorSource, export, load};
 use rekindle_train::objective::Objective;
 use serde_json::{Map, Value, json};
 
+use crate::adapter::Adapted;
 use crate::architecture::Architecture;
 use crate::error::Error;
 use crate::rows::{Examples, Tokenized};
@@ -28,11 +28,21 @@ pub struct Base {
     pub architecture: Architecture,
     json: Map<String, Value>,
     checkpoint: Checkpoint,
+    /// What changes its weights, and answers in place of its head.
+    pub(crate) adapted: Option<Adapted>,
 }
 
 impl Base {
-    /// Reads a model folder, without the values of its weights.
+    /// Reads a model folder, without the values of its weights; of an adapter, its base's folder too.
     pub fn open(folder: &Path) -> Result<Self, Error> {
+        if is_adapter(folder) {
+            return Self::open_adapter(folder, None);
+        }
+        Self::open_model(folder)
+    }
+
+    /// Reads the folder of a full model.
+    pub(crate) fn open_model(folder: &Path) -> Result<Self, Error> {
         let json = read_config(folder)?;
         let architecture = Architecture::read(&json, folder)?;
         let tokenizer = TextTokenizer::from_folder(folder)?;
@@ -51,7 +61,17 @@ impl Base {
             architecture,
             json,
             checkpoint: Checkpoint::open(folder)?,
+            adapted: None,
         })
+    }
+
+    /// Takes fields of another `config.json` in place of its own.
+    pub(crate) fn replace_config(&mut self, fields: &[&str], config: &Map<String, Value>) {
+        for field in fields {
+            if let Some(value) = config.get(*field) {
+                self.json.insert((*field).to_owned(), value.clone());
+            }
+        }
     }
 
     /// Tokenizes examples as this model reads them.
@@ -136,7 +156,7 @@ impl Base {
 
     /// Fills a model with the checkpoint's weights; what a head lacks is drawn from the seed, and so is
     /// its last layer if it is not kept.
-    pub fn load<B: Backend, M: Module<B>>(
+    pub fn load<B: Backend, M: Model<B>>(
         &self,
         model: M,
         task: TaskKind,
@@ -155,32 +175,30 @@ impl Base {
             .filter(|name| is_kept || !is_output(name))
             .filter_map(|name| Some((name.to_owned(), checkpoint.shape(name)?.to_vec())));
         let source = TensorSource::new(shapes, |name| checkpoint.read_f32(name));
-        Ok(load::<B, M>(
-            model,
-            &source,
-            self.architecture.names(task).as_ref(),
-            (seed, self.architecture.initializer_range()),
-        )?)
+        let names = self.architecture.names(task);
+        let fresh = (seed, self.architecture.initializer_range());
+        let loaded = load::<B, M>(model, &source, names.as_ref(), fresh)?;
+        match &self.adapted {
+            Some(adapted) => adapted.put_on::<B, M>(loaded, names.as_ref(), &self.folder),
+            None => Ok(loaded),
+        }
     }
 
     /// Writes a model that was trained from this one, with the head of its objective.
-    pub fn save<B: Backend, M: Module<B>>(
+    pub fn save<B: Backend, M: Model<B>>(
         &self,
         model: &M,
         objective: &Objective,
         folder: &Path,
     ) -> Result<(), Error> {
         let names = self.architecture.names(objective.task());
-        let tensors = export::<B, M>(model, names.as_ref())
-            .into_iter()
-            .map(|tensor| NamedTensor::new(tensor.name, tensor.shape, tensor.values))
-            .collect();
+        let tensors = tensors(export::<B, M>(model, names.as_ref()));
         let config = self.config_of(objective);
         Ok(save_model(folder, &config, tensors, &self.folder)?)
     }
 
     /// The `config.json` of a model with this objective, as transformers writes it.
-    fn config_of(&self, objective: &Objective) -> Map<String, Value> {
+    pub(crate) fn config_of(&self, objective: &Objective) -> Map<String, Value> {
         let task = objective.task();
         let mut config = self.json.clone();
         if let Some(class) = self.architecture.class(task) {
@@ -207,6 +225,12 @@ impl Base {
         };
         config
     }
+}
+
+/// Tensors on their way into a file.
+pub(crate) fn tensors(exported: Vec<ExportedTensor>) -> Vec<NamedTensor<'static>> {
+    let named = |tensor: ExportedTensor| NamedTensor::new(tensor.name, tensor.shape, tensor.values);
+    exported.into_iter().map(named).collect()
 }
 
 /// Names of the outputs by their ids, and ids by names.

@@ -6,7 +6,7 @@ use rekindle_checkpoint::{ListError, LockError};
 use rekindle_dashboard::ReadError;
 use rekindle_dashboard::server::ServeError;
 use rekindle_data::{DataError, RenderError, TaskKind, TokenizerError};
-use rekindle_hub::{HubError, LoadError, SaveError};
+use rekindle_hub::{AdapterError, HubError, LoadError, SaveError};
 use rekindle_nn::{LoraError, WeightsError};
 use rekindle_train::error::TrainError;
 use rekindle_train::recipe::RecipeError;
@@ -70,6 +70,61 @@ pub enum Error {
     /// A file of the model cannot be read.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// An adapter cannot be read.
+    #[error(transparent)]
+    Adapter(#[from] AdapterError),
+    /// The base of an adapter is not there.
+    #[error("cannot find the base `{base}` of the adapter `{}`", adapter.display())]
+    NoBase {
+        /// The adapter's folder.
+        adapter: PathBuf,
+        /// The base that it names.
+        base: String,
+        /// The reason.
+        source: HubError,
+    },
+    /// An adapter was made for another base.
+    #[error("`{}` is an adapter for another base than `{}`", adapter.display(), base.display())]
+    OtherBase {
+        /// The adapter's folder.
+        adapter: PathBuf,
+        /// The base's folder.
+        base: PathBuf,
+        /// Names and shapes that do not fit.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// An adapter lacks tensors, or has some that it should not have.
+    #[error("the tensors of the adapter `{}` are not those that its configuration calls for", adapter.display())]
+    IncompleteAdapter {
+        /// The adapter's folder.
+        adapter: PathBuf,
+        /// Which.
+        source: WeightsError,
+    },
+    /// A recipe asks for another adapter than the one that it goes on with.
+    #[error("the adapter `{}` goes on with `{key} = {found}`, and the recipe says otherwise", adapter.display())]
+    OtherAdapter {
+        /// The adapter's folder.
+        adapter: PathBuf,
+        /// The key.
+        key: &'static str,
+        /// The adapter's value.
+        found: String,
+    },
+    /// An adapter would go on with other labels.
+    #[error("the adapter `{}` answers another task or other labels than the data has", adapter.display())]
+    OtherLabels {
+        /// The adapter's folder.
+        adapter: PathBuf,
+    },
+    /// A model without an adapter has nothing to merge or to copy.
+    #[error("`{}` has no adapter: nothing to {what}", path.display())]
+    NoAdapter {
+        /// The model's folder.
+        path: PathBuf,
+        /// `merge`, or `copy`.
+        what: &'static str,
+    },
     /// The model cannot be adapted as the recipe says.
     #[error(transparent)]
     Adapt(#[from] LoraError),
@@ -282,6 +337,13 @@ impl Error {
             Self::Hub(error) => error.hint(),
             Self::Load(error) => error.hint(),
             Self::Adapt(error) => error.hint(),
+            Self::Adapter(error) => error.hint(),
+            Self::NoBase { .. }
+            | Self::OtherBase { .. }
+            | Self::IncompleteAdapter { .. }
+            | Self::OtherAdapter { .. }
+            | Self::OtherLabels { .. }
+            | Self::NoAdapter { .. } => self.hint_of_adapter(),
             Self::Weights(error) => error.hint(),
             Self::Backend(error) => error.hint(),
             Self::Train(error) => error.hint(),
@@ -334,6 +396,30 @@ impl Error {
                 Some("do not use the saved model; this is a bug worth a report".into())
             }
         }
+    }
+
+    /// What to do about an adapter.
+    fn hint_of_adapter(&self) -> Option<String> {
+        let hint = match self {
+            Self::NoBase { adapter, .. } => format!(
+                "put the base there, or merge with a copy of it: `rekindle export --model {} --base DIR --to merged --output DIR`",
+                adapter.display()
+            ),
+            Self::OtherBase { .. } => {
+                "`base_model_name_or_path` of its `adapter_config.json` names the base; the names and shapes above are what does not fit".to_owned()
+            }
+            Self::IncompleteAdapter { .. } => {
+                "copy or download it again; other tools may have saved it in part".to_owned()
+            }
+            Self::OtherAdapter { .. } => "leave the key out, or start from the base".to_owned(),
+            Self::OtherLabels { adapter } => format!(
+                "merge it, and train the result: `rekindle export --model {} --to merged --output DIR`",
+                adapter.display()
+            ),
+            Self::NoAdapter { .. } => "it is a full model as it is".to_owned(),
+            _ => return None,
+        };
+        Some(hint)
     }
 
     /// What to do about a run folder.

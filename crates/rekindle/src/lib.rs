@@ -3,6 +3,7 @@
 //! [`train::prepare`] checks a recipe against its model and data and writes nothing; [`train::Prepared::run`]
 //! trains. [`predict::Predictor`] answers with a fine-tuned model, and [`selftest`] proves a backend.
 
+mod adapter;
 pub mod architecture;
 pub mod backend;
 pub mod base;

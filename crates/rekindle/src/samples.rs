@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::backend::Backend;
 use rekindle_data::{Message, RenderError, Renderer, Role};
-use rekindle_generate::{Engine, Options, Prompt, Sampling};
+use rekindle_generate::{Engine, Options, Prompt};
 use rekindle_nn::{CausalLm, TrainBackend};
 use rekindle_train::task::{
     Inner, RowTask, TagTask, TrainableBackend, TrainableModel, TrainableTask,
@@ -75,16 +75,12 @@ impl<'a> Samples<'a> {
         let Some(renderer) = self.renderer.filter(|_| !self.prompts.is_empty()) else {
             return Vec::new();
         };
-        let options = Options {
-            sampling: Sampling::default(),
-            end_ids: renderer.end_ids().to_vec(),
-            stop: Vec::new(),
-        };
+        let options = Options::default();
         let engine = Engine {
             model,
             device: &device_of::<B, M>(model),
             positions: self.positions,
-            decode: &|ids| renderer.decode(ids),
+            renderer,
             options: &options,
         };
         let prompts = self.prompts.iter().zip(0..).map(|(prompt, number)| Prompt {

@@ -83,6 +83,7 @@ pub fn prepare(
     let base = Base::open(&resolve(&recipe.model.base, hub, progress)?)?;
     base.architecture.check(task)?;
     refuse_idle(&recipe, task)?;
+    base.adapt(&mut recipe, task)?;
     let labels = labels(&base, &examples)?;
     if let Some(valid) = &valid_examples {
         valid.check_labels(&labels)?;

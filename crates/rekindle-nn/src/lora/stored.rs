@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 
-use super::targets::is_saved;
+use super::targets::is_in_module;
 use crate::init::replace;
 use crate::weights::{
     ADAPTER_LAYER, export_some, is_transposed, mismatch, nearest, tensor_name, transpose,
@@ -78,7 +78,7 @@ pub fn load_adapter<B: Backend, M: Module<B>>(
 fn is_stored(path: &ParameterPath, names: &dyn CheckpointNames, saved: &[String]) -> bool {
     path.layer == ADAPTER_LAYER || {
         let name = names.tensor_name(path);
-        saved.iter().any(|end| is_saved(&name, end))
+        saved.iter().any(|end| is_in_module(&name, end))
     }
 }
 

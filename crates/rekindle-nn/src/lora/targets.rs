@@ -80,7 +80,7 @@ fn is_within(layer: &str, module: &str) -> bool {
 ///
 /// This is how peft finds the modules of `modules_to_save`, without a look at dots: its `classifier`
 /// is DistilBERT's `pre_classifier` too.
-pub(super) fn is_saved(tensor: &str, suffix: &str) -> bool {
+pub fn is_in_module(tensor: &str, suffix: &str) -> bool {
     let ends = tensor.match_indices('.').map(|(end, _)| end);
     ends.into_iter().any(|end| tensor[..end].ends_with(suffix))
 }
@@ -142,10 +142,10 @@ mod tests {
 
     #[test]
     fn saved_modules_are_found_as_peft_finds_them() {
-        assert!(is_saved("classifier.out_proj.weight", "classifier"));
-        assert!(is_saved("pre_classifier.bias", "classifier"));
-        assert!(is_saved("bert.pooler.dense.weight", "bert.pooler"));
-        assert!(!is_saved("bert.pooler.dense.weight", "weight"));
+        assert!(is_in_module("classifier.out_proj.weight", "classifier"));
+        assert!(is_in_module("pre_classifier.bias", "classifier"));
+        assert!(is_in_module("bert.pooler.dense.weight", "bert.pooler"));
+        assert!(!is_in_module("bert.pooler.dense.weight", "weight"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use rekindle_hub::AdapterConfig;
 use rekindle_nn::restore_trainable;
 use rekindle_train::batch::{Layout, Row};
 use rekindle_train::error::TrainError;
@@ -28,6 +29,8 @@ const FAITHFUL: f32 = 1e-4;
 /// A run whose folder is open.
 pub(super) struct Fit<'a> {
     pub(super) run: &'a Prepared,
+    /// The adapter that is trained, where it is one.
+    pub(super) adapter: Option<AdapterConfig>,
     pub(super) session: &'a Session,
     /// The checkpoint to go on from.
     pub(super) found: Option<Found>,
@@ -104,7 +107,11 @@ impl Fit<'_> {
         let probe = &probe[..probe.len().min(PROBED_ROWS)];
         let mut kept = Vec::new();
         let mut save = |model: &M::InnerModule| {
-            base.save::<Inner<B>, _>(model, objective, &folder.model())?;
+            let to = folder.model();
+            match &self.adapter {
+                Some(adapter) => base.save_adapter::<Inner<B>, _>(model, objective, adapter, &to),
+                None => base.save::<Inner<B>, _>(model, objective, &to),
+            }?;
             kept = runner.outputs(model, probe, &device);
             Ok(())
         };
@@ -134,7 +141,10 @@ impl Fit<'_> {
         if finish.end == End::Interrupted && !folder.model().exists() {
             return Ok(finish);
         }
-        let saved = Base::open(&folder.model())?;
+        let saved = match &self.adapter {
+            Some(_) => Base::open_adapter(&folder.model(), Some(&base.folder))?,
+            None => Base::open_model(&folder.model())?,
+        };
         let (model, _) = saved.load::<Inner<B>, _>(model.valid(), objective.task(), true, 0)?;
         let model = recipe.run.dtype.cast::<Inner<B>, _>(model);
         let found = runner.outputs(&model, probe, &device);

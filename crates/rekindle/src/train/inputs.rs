@@ -33,6 +33,11 @@ impl Inputs {
         for name in ["config.json", "tokenizer.json"] {
             hashes.insert(name.to_owned(), hash(&base.folder.join(name))?);
         }
+        if let Some(adapted) = &base.adapted {
+            hashes.extend(weights(&adapted.folder)?);
+            let config = "adapter_config.json";
+            hashes.insert(config.to_owned(), hash(&adapted.folder.join(config))?);
+        }
         Ok(Self { data, base: hashes })
     }
 

@@ -96,6 +96,11 @@ impl Training<'_> {
             ..
         } = self.run;
         let is_kept = base.answers(objective);
+        if let Some(adapted) = base.adapted.as_ref().filter(|_| !is_kept) {
+            return Err(Error::OtherLabels {
+                adapter: adapted.folder.clone(),
+            });
+        }
         let (model, report) =
             base.load::<B, M>(model, objective.task(), is_kept, recipe.train.seed)?;
         let names = base.architecture.names(objective.task());
@@ -105,7 +110,7 @@ impl Training<'_> {
             task: objective.task(),
             seed: recipe.train.seed,
         };
-        let (model, _adaptation) = method::apply::<B, M>(model, &recipe.method, &anatomy)?;
+        let (model, adaptation) = method::apply::<B, M>(model, &recipe.method, &anatomy)?;
         let model = recipe.run.dtype.cast::<B, M>(model);
         // The weights fit, so nothing that the user gave is at fault: now the folder may be made.
         let mut session = Session::open(self.run)?;
@@ -132,8 +137,10 @@ impl Training<'_> {
         for message in session.warnings.iter().cloned() {
             events.emit(Event::Warning { message });
         }
+        let is_adapted = !adaptation.modules.is_empty();
         let fit = Fit {
             run: self.run,
+            adapter: is_adapted.then(|| base.adapter_config(recipe, objective.task(), &adaptation)),
             session: &session,
             control: self.control,
             forward_rows,
