@@ -479,3 +479,19 @@ fn the_time_is_that_of_python() {
     let ids = renderer.chat(&[], None).unwrap();
     assert_eq!(tokenizer().decode(&ids), "True 11");
 }
+
+#[test]
+fn an_answer_ends_where_the_template_ends_a_turn() {
+    let families = families(&reference());
+    for (family, names) in [
+        ("llama3", vec!["<|eot_id|>"]),
+        ("mistral", vec!["</s>"]),
+        ("qwen3", vec!["<|im_end|>"]),
+        ("gemma", vec!["<eos>", "<end_of_turn>"]),
+        ("phi3", vec!["<|endoftext|>", "<|end|>"]),
+    ] {
+        let ids = families[family].end_ids().iter();
+        let found: Vec<String> = ids.map(|id| tokenizer().decode(&[*id])).collect();
+        assert_eq!(found, names, "{family}");
+    }
+}
