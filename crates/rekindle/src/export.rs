@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::Path;
 
-use burn::module::Module;
 use rekindle_data::{LabelSet, TaskKind};
 use rekindle_nn::merge;
 use rekindle_train::batch::Row;
