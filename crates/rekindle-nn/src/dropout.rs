@@ -39,7 +39,8 @@ impl Dropout {
         };
         let shape = x.shape();
         let mask = noise.mask(self.site as u64, self.probability, shape.num_elements());
-        let mask = Tensor::from_data(TensorData::new(mask, shape), &x.device());
-        x * mask
+        let mask = Tensor::<B, D>::from_data(TensorData::new(mask, shape), &x.device());
+        let dtype = x.dtype();
+        x * mask.cast(dtype)
     }
 }

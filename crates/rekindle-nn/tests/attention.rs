@@ -103,7 +103,7 @@ impl Case {
         // What padding gives is not part of any loss.
         let weights = place(&self.weights, rows, 0.0);
         let gradients = (outputs.clone() * weights).sum().backward();
-        let of = |x: Tensor<B, 2>| collect(x.grad(&gradients).unwrap(), rows);
+        let of = |x: Tensor<B, 2>| collect(x.grad(&gradients).expect("it is tracked"), rows);
         (collect(outputs.inner(), rows), qkv.map(of))
     }
 }

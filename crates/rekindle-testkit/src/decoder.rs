@@ -37,7 +37,9 @@ pub fn climb<B, M>(
     let rows: Vec<&Row> = fixture.batches[0].iter().collect();
     let batch = || Batch::<B>::new(&rows, layout, &device);
     let placed = batch().rows;
-    for (name, states) in rungs(model, batch().input.ids, placed.clone()) {
+    let (mut rungs, logits) = rungs(model, batch().input.ids, placed.clone());
+    rungs.push(("logits".to_owned(), logits));
+    for (name, states) in rungs {
         let width = states.dims()[1];
         let found = per_row(&to_vec(states), width, &placed);
         let expected = valid_part(&fixture.expected(&name), width, &rows);
@@ -51,12 +53,15 @@ pub fn climb<B, M>(
     }
 }
 
-/// The states after each part, by their names in a fixture, and the logits of all slots.
+/// States by their name in a fixture.
+type Rung<B> = (String, Tensor<B, 2>);
+
+/// The states after each part, and the logits of all slots.
 fn rungs<B: TrainBackend, M: CausalLm<B>>(
     model: &M,
     ids: Tensor<B, 1, Int>,
     rows: Rows,
-) -> Vec<(String, Tensor<B, 2>)> {
+) -> (Vec<Rung<B>>, Tensor<B, 2>) {
     let place = model.place(Slots::Rows(rows), &ids.device());
     let mut hidden = model.embed(ids, &place);
     let mut rungs = vec![("hidden.embedding".to_owned(), hidden.clone())];
@@ -66,8 +71,7 @@ fn rungs<B: TrainBackend, M: CausalLm<B>>(
     }
     let hidden = model.norm(hidden);
     rungs.push(("hidden.norm".to_owned(), hidden.clone()));
-    rungs.push(("logits".to_owned(), model.project(hidden)));
-    rungs
+    (rungs, model.project(hidden))
 }
 
 /// Logits of rows, token by token.
@@ -78,13 +82,8 @@ pub fn logits<B: TrainBackend, M: CausalLm<B>>(
     device: &B::Device,
 ) -> Vec<f32> {
     let ids = placed.spread(0, |row, position| rows[row].ids[position]);
-    let (_, logits) = rungs(
-        model,
-        Input::<B>::new(&ids, &ids, device).ids,
-        placed.clone(),
-    )
-    .pop()
-    .expect("the last rung is that of the logits");
+    let ids = Input::<B>::new(&ids, &ids, device).ids;
+    let (_, logits) = rungs(model, ids, placed.clone());
     per_row(&to_vec(logits), model.vocabulary(), &placed)
 }
 

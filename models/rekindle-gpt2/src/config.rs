@@ -116,6 +116,10 @@ impl Gpt2Config {
 }
 
 /// Field names of GPT-2; defaults are transformers'.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are the fields of the file"
+)]
 #[derive(Deserialize)]
 struct Gpt2Json {
     vocab_size: usize,

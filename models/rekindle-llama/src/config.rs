@@ -7,6 +7,10 @@ use serde_json::{Map, Value};
 use crate::rope::{self, RopeJson};
 
 /// Sizes and rates of a decoder, read from any architecture's `config.json`.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "variants differ in what they have, each by itself"
+)]
 #[derive(Clone, Debug, PartialEq)]
 pub struct LlamaConfig {
     /// Rows of the token embedding.
@@ -155,6 +159,10 @@ enum Variant {
 }
 
 /// Field names of all variants; defaults are transformers'.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are the fields of the file"
+)]
 #[derive(Deserialize)]
 struct LlamaJson {
     vocab_size: usize,

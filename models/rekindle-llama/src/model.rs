@@ -4,6 +4,11 @@
 //! Reference: transformers `modeling_llama.py`, `modeling_mistral.py`, `modeling_qwen2.py`,
 //! `modeling_qwen3.py`; numbers checked in `tests/parity.rs`.
 
+#![expect(
+    clippy::struct_field_names,
+    reason = "fields have the names of the checkpoint"
+)]
+
 use burn::module::Module;
 use burn::tensor::{Int, Tensor, backend::Backend};
 use rekindle_nn::{
