@@ -32,25 +32,26 @@ pub fn adapter_equals_peft<B, M, T>(
     let adapter = Adapter::open(folder).expect("peft's adapter is read");
     let saved: Vec<String> = saved.iter().map(|&name| name.to_owned()).collect();
     let lora = lora(&adapter, saved.clone());
-    let applied = lora.apply::<B, M>(subject.model.clone(), names);
-    let (model, _) = applied.expect("the adapter suits its base");
+    let (model, _) = lora
+        .apply::<B, M>(subject.model.clone(), names)
+        .expect("the adapter suits its base");
     let source = TensorSource::new(adapter.shapes(), |name| adapter.read_f32(name));
     let model = load_adapter::<B, M>(model, &source, names, &saved).expect("it fits its base");
-    let adapted = Subject::new(model, subject.task, subject.objective, subject.rows);
+    let subject = Subject::new(model, subject.task, subject.objective, subject.rows);
     let expected = fixture.with_numbers_of(folder);
     for layout in [Layout::Ragged, Layout::Padded { multiple: 8 }] {
-        climb_from_logits(&expected, &adapted, names, (layout, gradient_tolerance));
-        follow(&expected, &adapted, adapted.model.clone(), layout);
+        climb_from_logits(&expected, &subject, names, (layout, gradient_tolerance));
+        follow(&expected, &subject, subject.model.clone(), layout);
     }
-    let merged = merge::<B, M>(adapted.model.clone()).expect("it has adapters");
-    let device = adapted.model.devices().remove(0);
+    let merged = merge::<B, M>(subject.model.clone()).expect("it has adapters");
+    let device = subject.model.devices().remove(0);
     let outputs = |model: &M| {
-        let runner = adapted.runner(Layout::Ragged, 4);
+        let runner = subject.runner(Layout::Ragged, 4);
         runner
-            .outputs::<Inner<B>, _>(&model.valid(), &adapted.rows, &device)
+            .outputs::<Inner<B>, _>(&model.valid(), &subject.rows, &device)
             .concat()
     };
-    let (found, kept) = (outputs(&merged), outputs(&adapted.model));
+    let (found, kept) = (outputs(&merged), outputs(&subject.model));
     assert_close("outputs of the merged model", &found, &kept, MERGED);
 }
 

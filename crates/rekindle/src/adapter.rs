@@ -185,10 +185,10 @@ impl Adapted {
             .adapter
             .shapes()
             .map(|(name, _)| names.canonical(&name));
-        let mut stored = stored.filter(|name| !name.contains(".lora_")).peekable();
+        let stored = stored.filter(|name| !name.contains(".lora_"));
         let ends = &self.adapter.config.modules_to_save;
         let mut saved: Vec<String> = Vec::new();
-        while let Some(name) = stored.next() {
+        for name in stored {
             let end = ends.iter().find(|end| is_in_module(&name, end));
             let module = name.rsplit_once('.').map_or("", |(module, _)| module);
             let end = end.map_or(module, String::as_str);
@@ -240,7 +240,7 @@ impl Adapted {
             WeightsError::Misfit { ref mismatched, .. } if mismatched.is_empty() => {
                 Error::IncompleteAdapter {
                     adapter: self.folder.clone(),
-                    source: error,
+                    source: Box::new(error),
                 }
             }
             error => misfit(error.into()),
@@ -318,7 +318,7 @@ fn find_base(adapter: &Path, config: &AdapterConfig) -> Result<PathBuf, Error> {
     resolve(&text, &HubOptions::from_env(), &mut ()).map_err(|source| Error::NoBase {
         adapter: adapter.to_owned(),
         base: config.base.clone(),
-        source,
+        source: Box::new(source),
     })
 }
 

@@ -85,7 +85,7 @@ pub enum Error {
         /// The base that it names.
         base: String,
         /// The reason.
-        source: HubError,
+        source: Box<HubError>,
     },
     /// An adapter was made for another base.
     #[error("`{}` is an adapter for another base than `{}`", adapter.display(), base.display())]
@@ -103,7 +103,7 @@ pub enum Error {
         /// The adapter's folder.
         adapter: PathBuf,
         /// Which.
-        source: WeightsError,
+        source: Box<WeightsError>,
     },
     /// A recipe asks for another adapter than the one that it goes on with.
     #[error("the adapter `{}` goes on with `{key} = {found}`, and the recipe says otherwise", adapter.display())]
