@@ -108,7 +108,7 @@ impl Prompt {
         match () {
             () if prompt == 0 => Err(GenerateError::EmptyPrompt),
             () if answer == 0 => Err(GenerateError::NoTokens),
-            () if prompt + answer > positions => Err(GenerateError::TooLong {
+            () if prompt.saturating_add(answer) > positions => Err(GenerateError::TooLong {
                 prompt,
                 answer,
                 most: positions,

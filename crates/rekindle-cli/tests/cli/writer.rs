@@ -78,11 +78,18 @@ fn weights() -> Vec<u8> {
     for (token, next) in letters.chain([(b'x', b'.'), (b'\n', b'a'), (b':', b'a')]) {
         head[usize::from(next) * VOCABULARY + usize::from(token)] = 1.0;
     }
+    serialized(&tensors(embedding, head))
+}
+
+/// A name, a shape and the values.
+type Weight = (String, (Vec<usize>, Vec<f32>));
+
+fn tensors(embedding: Vec<f32>, head: Vec<f32>) -> Vec<Weight> {
     let zeros = |rows: usize, columns: usize| ([rows, columns].to_vec(), vec![0.0; rows * columns]);
     let ones = || (vec![VOCABULARY], vec![1.0; VOCABULARY]);
     let square = |values| (vec![VOCABULARY, VOCABULARY], values);
     let layer = "model.layers.0";
-    let tensors: Vec<(String, (Vec<usize>, Vec<f32>))> = vec![
+    vec![
         ("model.embed_tokens.weight".into(), square(embedding)),
         (format!("{layer}.input_layernorm.weight"), ones()),
         (
@@ -113,15 +120,18 @@ fn weights() -> Vec<u8> {
         ),
         ("model.norm.weight".into(), ones()),
         ("lm_head.weight".into(), square(head)),
-    ];
+    ]
+}
+
+fn serialized(tensors: &[Weight]) -> Vec<u8> {
     let bytes: Vec<(String, Vec<usize>, Vec<u8>)> = tensors
-        .into_iter()
+        .iter()
         .map(|(name, (shape, values))| {
             let bytes = values
                 .iter()
                 .flat_map(|value| value.to_le_bytes())
                 .collect();
-            (name, shape, bytes)
+            (name.clone(), shape.clone(), bytes)
         })
         .collect();
     let views = bytes.iter().map(|(name, shape, bytes)| {

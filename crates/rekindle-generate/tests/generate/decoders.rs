@@ -67,7 +67,7 @@ fn last_logits<B: TrainBackend, M: CausalLm<B>>(
     for block in 0..model.num_blocks() {
         hidden = model.block(block, hidden, &place, None);
     }
-    let last = hidden.slice([ids.len() - 1..ids.len()]);
+    let last = hidden.narrow(0, ids.len() - 1, 1);
     let logits = model.project(model.norm(last));
     logits.into_data().iter::<f32>().collect()
 }
