@@ -73,10 +73,9 @@ parity! {
 
 /// Logits of the first batch of a fixture whose rows come from another one.
 fn assert_logits(name: &str, inputs: &str) {
-    type B = Autodiff<Flex>;
     let mut fixture = Fixture::open(&folder(name));
     fixture.read_inputs(&folder(inputs));
-    let (model, _) = model::<B>(&fixture);
+    let model = model::<Autodiff<Flex>>(&fixture).0.valid();
     let rows: Vec<&Row> = fixture.batches[0].iter().collect();
     let lengths: Vec<usize> = rows.iter().map(|row| row.ids.len()).collect();
     let longest = Rows::padded(lengths.clone(), 1);
@@ -98,13 +97,12 @@ fn f16_weights_are_read_as_f32() {
 
 #[test]
 fn names_without_a_prefix_and_stored_masks_are_understood() {
-    type B = Autodiff<Flex>;
     let logits = |name| {
         let mut fixture = Fixture::open(&folder(name));
         fixture.read_inputs(&folder("gpt2"));
         let row = &fixture.batches[0][1];
         let rows = Rows::ragged(vec![row.ids.len()]);
-        let (model, _) = model::<B>(&fixture);
+        let model = model::<Autodiff<Flex>>(&fixture).0.valid();
         decoder::logits(&model, &[row], rows, &burn_flex::FlexDevice)
     };
     assert_eq!(logits("gpt2-buffers"), logits("gpt2"));
