@@ -1,9 +1,13 @@
 //! The command line.
 
+mod writing;
+
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use rekindle::data::TaskKind;
+
+pub(crate) use writing::{Chat, Generate, LanguageModel, Line, Writing};
 
 /// Fine-tunes pre-trained transformers on any GPU, or on a CPU.
 #[derive(Debug, Parser)]
@@ -15,12 +19,16 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Fine-tune a model on labeled data.
+    /// Fine-tune a model on labeled texts, prompts and answers, chats or plain text.
     Train(Box<Train>),
     /// Score a fine-tuned model on labeled data.
     Eval(Eval),
     /// Let a fine-tuned model answer rows: one JSON object per row.
     Predict(Predict),
+    /// Let a language model go on with a text.
+    Generate(Generate),
+    /// Talk with a language model.
+    Chat(Chat),
     /// Fold an adapter into its base, or copy it.
     Export(Export),
     /// List training runs, or compare some.
@@ -41,13 +49,13 @@ pub(crate) struct Train {
     /// Model to start from: a folder, or `org/name[@revision]` on the Hub.
     #[arg(long, value_name = "ID|DIR")]
     pub(crate) model: Option<String>,
-    /// Training file (JSONL, CSV, TSV, CoNLL); may be repeated [default: the bundled reviews].
+    /// Training file (JSONL, CSV, TSV, CoNLL, plain text); may be repeated [default: the bundled reviews].
     #[arg(long, value_name = "FILE")]
     pub(crate) data: Vec<String>,
     /// Validation file [default: a tenth of the training rows].
     #[arg(long, value_name = "FILE")]
     pub(crate) valid: Option<String>,
-    /// Task: classify, multi-label, regress or tag [default: told by the data].
+    /// Task: classify, multi-label, regress, tag or generate [default: told by the data].
     #[arg(long)]
     pub(crate) task: Option<String>,
     /// Which weights are trained: full, head, last-layers or lora [default: full].
@@ -62,13 +70,13 @@ pub(crate) struct Train {
     /// Rows of a forward pass [default: 16].
     #[arg(long, value_name = "N")]
     pub(crate) batch_size: Option<String>,
-    /// Highest learning rate [default: 5e-5; head: 1e-3].
+    /// Highest learning rate [default: 5e-5, to generate 2e-5; lora: 2e-4; head: 1e-3].
     #[arg(long, value_name = "X", conflicts_with = "learning_rate_multiplier")]
     pub(crate) learning_rate: Option<String>,
     /// Factor on the default learning rate.
     #[arg(long, value_name = "X")]
     pub(crate) learning_rate_multiplier: Option<String>,
-    /// Longest row in tokens [default: 256, or what the model can read].
+    /// Longest row in tokens [default: 256, to generate 1024, or what the model can read].
     #[arg(long, value_name = "N")]
     pub(crate) max_length: Option<String>,
     /// Seed of everything random [default: 42].
@@ -77,6 +85,9 @@ pub(crate) struct Train {
     /// Backend: auto, or one that `rekindle doctor` lists [default: auto].
     #[arg(long, value_name = "NAME")]
     pub(crate) backend: Option<String>,
+    /// Type of weights and activations: f32, or bf16 where the backend computes in it [default: f32].
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) dtype: Option<String>,
     /// Folder of the run [default: runs/{date}-{model}-{task}].
     #[arg(long, value_name = "DIR")]
     pub(crate) output: Option<String>,
@@ -162,6 +173,8 @@ pub(crate) struct Predict {
     /// Add the logits, in the order of the label ids.
     #[arg(long)]
     pub(crate) logits: bool,
+    #[command(flatten)]
+    pub(crate) writing: Writing,
 }
 
 /// What `export` takes.

@@ -7,15 +7,18 @@
 )]
 
 mod args;
+mod chat;
 mod doctor;
 mod eval;
 mod export;
 mod failure;
+mod generate;
 mod live;
 mod predict;
 mod progress;
 mod restart;
 mod runs;
+mod stream;
 mod train;
 mod verify;
 mod watch;
@@ -36,6 +39,8 @@ fn main() -> ExitCode {
         Command::Train(arguments) => train::run(&arguments),
         Command::Eval(arguments) => eval::run(&arguments),
         Command::Predict(arguments) => predict::run(&arguments),
+        Command::Generate(arguments) => generate::run(&arguments),
+        Command::Chat(arguments) => chat::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
         Command::Runs(arguments) => runs::run(&arguments),
         Command::Dashboard(arguments) => runs::serve(&arguments),

@@ -5,8 +5,8 @@ use std::io::{self, BufReader, BufWriter, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Result;
-use rekindle::data::{Format, Record, Records, RowError};
+use anyhow::{Result, ensure};
+use rekindle::data::{Format, Record, Records, RowError, TaskKind};
 use rekindle::{Error, predict::Answered};
 use serde_json::{Map, Value};
 
@@ -18,6 +18,12 @@ use crate::progress::note;
 /// Answers rows, each with an object.
 pub(crate) fn run(arguments: &Predict) -> Result<ExitCode> {
     let (predictor, backend) = open(&arguments.trained)?;
+    if let Some(flag) = arguments.writing.first_given() {
+        ensure!(
+            predictor.task() == TaskKind::Generate,
+            "this model scores text: `{flag}` is for language models"
+        );
+    }
     let mut records = records(arguments)?;
     let mut out: Box<dyn Write> = match &arguments.output {
         Some(path) => Box::new(BufWriter::new(
@@ -26,7 +32,21 @@ pub(crate) fn run(arguments: &Predict) -> Result<ExitCode> {
         None => Box::new(BufWriter::new(io::stdout().lock())),
     };
     let mut write = |answer: Map<String, Value>| writeln!(out, "{}", Value::Object(answer));
-    let answered = predictor.answer(&backend, &mut records, arguments.logits, &mut write)?;
+    let answered = if predictor.task() == TaskKind::Generate {
+        ensure!(
+            !arguments.logits,
+            "this model writes text: `--logits` is for models that score"
+        );
+        let generator = predictor.into_generator(arguments.trained.max_length)?;
+        generator.answer(
+            &backend,
+            &mut records,
+            &arguments.writing.asked(),
+            &mut write,
+        )?
+    } else {
+        predictor.answer(&backend, &mut records, arguments.logits, &mut write)?
+    };
     out.flush()?;
     let Answered {
         rows: _,

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::Result;
+use rekindle::data::TaskKind;
 use rekindle::events::End;
 use rekindle::hub::HubOptions;
 use rekindle::recipe::{Recipe, set};
@@ -80,6 +81,7 @@ fn table(arguments: &Train) -> Result<Table, recipe::RecipeError> {
         max_length,
         seed,
         backend,
+        dtype,
         output,
         resume: _,
         dashboard: _,
@@ -102,6 +104,7 @@ fn table(arguments: &Train) -> Result<Table, recipe::RecipeError> {
         ("model.task", task),
         ("method.kind", method),
         ("run.backend", backend),
+        ("run.dtype", dtype),
         ("run.output", output),
     ];
     let mut all = Vec::new();
@@ -174,10 +177,12 @@ fn summarize(outcome: &Outcome, dashboard: Dashboard) -> ExitCode {
     // A closed pipe takes nothing away: the model is saved.
     let _ = writeln!(out, "model saved in {}", outcome.folder.model().display());
     let _ = writeln!(out, "report: {}", report.display());
-    let _ = writeln!(
-        out,
-        "try it: rekindle predict --model {folder} --text \"...\""
-    );
+    let next = match outcome.task {
+        TaskKind::Generate if outcome.is_chat => format!("chat --model {folder}"),
+        TaskKind::Generate => format!("generate --model {folder} --prompt \"...\""),
+        _ => format!("predict --model {folder} --text \"...\""),
+    };
+    let _ = writeln!(out, "try it: rekindle {next}");
     match (is_interrupted, is_saved) {
         (false, _) => ExitCode::SUCCESS,
         (true, true) => ExitCode::from(INTERRUPTED),

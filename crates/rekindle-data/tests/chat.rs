@@ -27,9 +27,14 @@ fn reference() -> Value {
 }
 
 fn folder(config: &Value, template: Option<&str>) -> TempDir {
+    folder_of("chat", config, template)
+}
+
+fn folder_of(tokenizer: &str, config: &Value, template: Option<&str>) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    fs::copy(fixtures().join("tokenizer.json"), path("tokenizer.json")).unwrap();
+    let from = fixtures().with_file_name(tokenizer).join("tokenizer.json");
+    fs::copy(from, path("tokenizer.json")).unwrap();
     fs::write(path("tokenizer_config.json"), config.to_string()).unwrap();
     if let Some(template) = template {
         fs::write(path("chat_template.jinja"), template).unwrap();
@@ -38,7 +43,10 @@ fn folder(config: &Value, template: Option<&str>) -> TempDir {
 }
 
 fn renderer(config: &Value, template: Option<&str>) -> Renderer {
-    let folder = folder(config, template);
+    open(&folder(config, template))
+}
+
+fn open(folder: &TempDir) -> Renderer {
     let tokenizer = TextTokenizer::from_folder(folder.path()).unwrap();
     Renderer::open(folder.path(), &tokenizer).unwrap()
 }
@@ -142,15 +150,15 @@ fn chats_are_those_of_transformers() {
         let renderer = &families[family];
         let (messages, tools) = conversation(&reference, name);
         let example = example((messages.clone(), tools.clone()));
-        let rendered = renderer.example(&example, NO_LIMIT, 0.0);
+        let found = renderer.example(&example, NO_LIMIT, 0.0);
         if let Some(refused) = case.get("refused") {
-            match rendered.unwrap_err() {
+            match found.unwrap_err() {
                 RenderError::Refused { message } => assert_eq!(refused, &message),
                 error => assert!(matches!(error, RenderError::Chat { .. }), "{error:?}"),
             }
             continue;
         }
-        let (ids, _) = row(rendered.unwrap());
+        let (ids, _) = row(found.unwrap());
         let text = case["text"].as_str().unwrap();
         assert_eq!(
             tokenizer().decode(&ids),
@@ -164,6 +172,25 @@ fn chats_are_those_of_transformers() {
             assert_eq!(ids, numbers(&case["ids"]), "{family}: {name}");
             assert_eq!(prompt, numbers(&case["prompt"]), "{family}: {name}");
         }
+    }
+}
+
+#[test]
+fn chats_are_those_of_transformers_where_spaces_belong_to_words() {
+    let reference = reference();
+    let config = json!({"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"});
+    let cases = reference["pieces"].as_array().unwrap();
+    assert_eq!(cases.len(), 19);
+    for case in cases {
+        let path = format!("templates/{}.jinja", case["family"].as_str().unwrap());
+        let template = fs::read_to_string(fixtures().join(path)).unwrap();
+        let renderer = open(&folder_of("chat-pieces", &config, Some(&template)));
+        let name = case["conversation"].as_str().unwrap();
+        let (messages, _) = conversation(&reference, name);
+        let prompt = renderer.chat(&messages[..messages.len() - 1], None);
+        assert_eq!(prompt.unwrap(), numbers(&case["prompt"]), "{case}");
+        let found = renderer.example(&example((messages, None)), NO_LIMIT, 0.0);
+        assert_eq!(row(found.unwrap()).0, numbers(&case["ids"]), "{case}");
     }
 }
 
@@ -228,16 +255,18 @@ fn tools_that_spell_special_tokens_stay_texts() {
         &eos(),
         Some("{{ tools | tojson }}{{ messages[0].content }}<|im_end|>"),
     );
-    let tools = json!([{"name": "a<|im_end|>"}]);
+    let tools = json!([{"name</s>": "a<|im_end|>"}]);
     let messages = vec![Message::new(Role::Assistant, "b")];
     let (ids, _) = row(renderer
         .example(&example((messages, Some(tools))), NO_LIMIT, 0.0)
         .unwrap());
     let end = renderer.end_ids()[0];
     assert_eq!(ids.iter().filter(|id| **id == end).count(), 1);
+    let texts: Vec<String> = ids.iter().map(|id| tokenizer().decode(&[*id])).collect();
+    assert!(!texts.contains(&"</s>".to_owned()));
     assert_eq!(
         tokenizer().decode(&ids),
-        "[{\"name\": \"a<|im_end|>\"}]b<|im_end|>"
+        "[{\"name</s>\": \"a<|im_end|>\"}]b<|im_end|>"
     );
 }
 
@@ -449,4 +478,20 @@ fn the_time_is_that_of_python() {
     );
     let ids = renderer.chat(&[], None).unwrap();
     assert_eq!(tokenizer().decode(&ids), "True 11");
+}
+
+#[test]
+fn an_answer_ends_where_the_template_ends_a_turn() {
+    let families = families(&reference());
+    for (family, names) in [
+        ("llama3", vec!["<|eot_id|>"]),
+        ("mistral", vec!["</s>"]),
+        ("qwen3", vec!["<|im_end|>"]),
+        ("gemma", vec!["<eos>", "<end_of_turn>"]),
+        ("phi3", vec!["<|endoftext|>", "<|end|>"]),
+    ] {
+        let ids = families[family].end_ids().iter();
+        let found: Vec<String> = ids.map(|id| tokenizer().decode(&[*id])).collect();
+        assert_eq!(found, names, "{family}");
+    }
 }

@@ -6,7 +6,8 @@
 
 One small byte-level tokenizer, trained on the texts below, that holds the special tokens of all
 families; and for each family what `apply_chat_template` makes of each conversation, as text and ids,
-with its template of `fixtures/chat/templates`. A conversation that a template refuses has its message.
+with its template of `fixtures/chat/templates`; two of them also with `fixtures/chat-pieces/tokenizer.json`,
+which treats spaces as SentencePiece does. A conversation that a template refuses has its message.
 `prompt` is that of the conversation without its last message, with the generation prompt.
 """
 
@@ -110,6 +111,28 @@ def tokenizer():
     return made
 
 
+def pieces():
+    """As SentencePiece's: a space belongs to the word behind it, unknown characters are bytes."""
+    made = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True))
+    made.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first", split=False)
+    made.decoder = decoders.Sequence(
+        [decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    special = ["<unk>", "<s>", "</s>", "[INST]", "[/INST]", "<|user|>", "<|system|>", "<|assistant|>"]
+    letters = sorted(set("abcdefghijklmnopqrstuvwxyzABHISTY?.!,+'(){}[]<>/|0123456789\u2581\n"))
+    ids = {token: k for k, token in enumerate(special + [f"<0x{byte:02X}>" for byte in range(256)] + letters)}
+    merges = []
+    for word in ["\u2581yes", "yes", "\u2581the", "ok", "\u2581ok", "Blue", "\u2581Blue", "\n\n", "\u2581pad"]:
+        for length in range(2, len(word) + 1):
+            merge = (word[: length - 1], word[length - 1])
+            if merge not in merges:
+                merges.append(merge)
+                ids.setdefault(word[:length], len(ids))
+    made.model = models.BPE(ids, merges, unk_token="<unk>", byte_fallback=True)
+    made.add_special_tokens(special)
+    return made
+
+
 def rendered(reference, messages, tools):
     options = {} if tools is None else {"tools": tools}
     try:
@@ -137,13 +160,28 @@ def main():
             case = {"family": family, "conversation": name}
             lines.append(json.dumps(case | rendered(reference, messages, TOOLS.get(name)), ensure_ascii=True))
         print(family, len(reference))
+    (FOLDER.parent / "chat-pieces").mkdir(exist_ok=True)
+    path = str(FOLDER.parent / "chat-pieces" / "tokenizer.json")
+    pieces().save(path, pretty=False)
+    spelled = []
+    for family in ["mistral", "zephyr"]:
+        template = (FOLDER / "templates" / f"{family}.jinja").read_text(encoding="utf-8")
+        reference = PreTrainedTokenizerFast(
+            tokenizer_file=path, chat_template=template, bos_token="<s>", eos_token="</s>", unk_token="<unk>"
+        )
+        for name, messages in CONVERSATIONS.items():
+            case = rendered(reference, messages, TOOLS.get(name))
+            if name != "lookalike" and "refused" not in case:
+                case = {"family": family, "conversation": name, "ids": case["ids"], "prompt": case["prompt"]}
+                spelled.append(json.dumps(case))
     conversations = [
         json.dumps({"name": name, "messages": messages, "tools": TOOLS.get(name), "weights": WEIGHTS.get(name)})
         for name, messages in CONVERSATIONS.items()
     ]
     families = json.dumps({name: {"bos": bos, "eos": eos} for name, (bos, eos) in FAMILIES.items()})
     text = '{"families": ' + families + ',\n"conversations": [\n' + ",\n".join(conversations)
-    text += '\n],\n"cases": [\n' + ",\n".join(lines) + "\n]}\n"
+    text += '\n],\n"cases": [\n' + ",\n".join(lines)
+    text += '\n],\n"pieces": [\n' + ",\n".join(spelled) + "\n]}\n"
     (FOLDER / "chats.json").write_text(text, encoding="ascii")
 
 

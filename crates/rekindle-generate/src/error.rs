@@ -51,9 +51,7 @@ impl GenerateError {
     pub fn hint(&self) -> Option<String> {
         let text = match self {
             Self::Setting { .. } => return None,
-            Self::Greedy { name } => {
-                format!("leave `{name}` out, or give a temperature, such as 0.7")
-            }
+            Self::Greedy { .. } => "leave it out, or give `--temperature 0.7`".to_owned(),
             Self::EmptyStop => "give a text at which to stop, or none".to_owned(),
             Self::EmptyPrompt => "give a text to go on from".to_owned(),
             Self::NoTokens => "ask for 1 or more".to_owned(),

@@ -1,7 +1,7 @@
 //! Which token comes next.
 //!
 //! The settings and the order in which they act are those of transformers' `generate`, checked in
-//! `tests/sampling.rs`: repetition penalty, temperature, top-k, top-p. What is drawn is our own: a pure
+//! `tests/generate/sampling.rs`: repetition penalty, temperature, top-k, top-p. What is drawn is our own: a pure
 //! function of (seed, row, position).
 
 use rekindle_nn::uniform;

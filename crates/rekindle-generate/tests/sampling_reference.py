@@ -5,7 +5,7 @@
 """Writes `fixtures/sampling.json`: the probabilities of transformers' `generate` for the next token.
 
 Each case has `logits`, `ids` (prompt and answer so far), the settings, and `probabilities`: the softmax after the
-processors that `generate` itself builds for these settings, 0 for tokens that are left out. `sampling.rs` reads it.
+processors that `generate` itself builds for these settings, 0 for tokens that are left out. `generate/sampling.rs` reads it.
 Logits have few binary digits, so that the file holds them exactly. Cases whose top-p stands within 1e-5 of a sum of
 probabilities or cuts between equal ones are left out: there the order of additions decides, or torch's sort.
 """

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::checkpoint::read_config;
 use crate::load_error::LoadError;
-use crate::save::{NamedTensor, save_folder, write_json, write_weights};
+use crate::save::{Companions, NamedTensor, save_folder, write_json, write_weights};
 use crate::save_error::SaveError;
 use crate::tensor_file::TensorFile;
 
@@ -82,16 +82,16 @@ pub fn read_adapted_config(folder: &Path) -> Result<Option<Map<String, Value>>, 
 
 /// Writes an adapter that peft loads, with the `config.json` of the adapted model and the companion files
 /// of another folder; whole or not at all.
-pub fn save_adapter(
+pub fn save_adapter<'a>(
     folder: &Path,
     adapter: &AdapterConfig,
     config: &Map<String, Value>,
     tensors: Vec<NamedTensor<'_>>,
-    companions: &Path,
+    companions: impl Into<Companions<'a>>,
 ) -> Result<(), SaveError> {
     let prefixed = tensors.into_iter().map(|tensor| tensor.prefixed(PREFIX));
     let prefixed = prefixed.collect();
-    save_folder(folder, companions, |staged| {
+    save_folder(folder, &companions.into(), |staged| {
         write_json(&staged.join(CONFIG), &adapter.to_json())?;
         write_json(&staged.join("config.json"), config)?;
         write_weights(&staged.join(WEIGHTS), prefixed)

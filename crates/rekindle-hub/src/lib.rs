@@ -29,6 +29,6 @@ pub use options::HubOptions;
 pub use reference::ModelReference;
 pub use resolve::{Progress, resolve};
 pub use safetensors::Dtype;
-pub use save::{NamedTensor, companion_files, save_model, sweep_model, write_tensors};
+pub use save::{Companions, NamedTensor, companion_files, save_model, sweep_model, write_tensors};
 pub use save_error::SaveError;
 pub use tensor_file::TensorFile;

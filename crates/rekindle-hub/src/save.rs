@@ -16,6 +16,9 @@ use crate::save_error::SaveError;
 /// Values are turned into bytes in pieces of this many.
 const PIECE_VALUES: usize = 1 << 16;
 
+/// How a model writes, and which tokens end an answer.
+const GENERATION_CONFIG: &str = "generation_config.json";
+
 /// A tensor on its way into a file; its values are asked for when it is written.
 pub struct NamedTensor<'a> {
     name: String,
@@ -49,6 +52,24 @@ impl<'a> NamedTensor<'a> {
     }
 }
 
+/// The folder that the companion files come from.
+#[derive(Clone, Debug)]
+pub struct Companions<'a> {
+    /// The folder.
+    pub folder: &'a Path,
+    /// A `generation_config.json` in place of the folder's.
+    pub generation_config: Option<Map<String, Value>>,
+}
+
+impl<'a> From<&'a Path> for Companions<'a> {
+    fn from(folder: &'a Path) -> Self {
+        Self {
+            folder,
+            generation_config: None,
+        }
+    }
+}
+
 /// The files beside configuration and weights that belong to a model: its tokenizer and how it generates.
 pub fn companion_files() -> &'static [&'static str] {
     &[
@@ -62,7 +83,7 @@ pub fn companion_files() -> &'static [&'static str] {
         "sentencepiece.bpe.model",
         "spiece.model",
         "tokenizer.model",
-        "generation_config.json",
+        GENERATION_CONFIG,
         "chat_template.jinja",
     ]
 }
@@ -71,13 +92,13 @@ pub fn companion_files() -> &'static [&'static str] {
 ///
 /// Everything is written into a new folder beside the target, which then takes its place: nobody sees half a
 /// model, and an older one is removed only after that. A folder with something else in it is left alone.
-pub fn save_model(
+pub fn save_model<'a>(
     folder: &Path,
     config: &Map<String, Value>,
     tensors: Vec<NamedTensor<'_>>,
-    companions: &Path,
+    companions: impl Into<Companions<'a>>,
 ) -> Result<(), SaveError> {
-    save_folder(folder, companions, |staged| {
+    save_folder(folder, &companions.into(), |staged| {
         write_json(&staged.join("config.json"), config)?;
         write_weights(&staged.join(WEIGHTS), tensors)
     })
@@ -86,7 +107,7 @@ pub fn save_model(
 /// Puts a new folder in the target's place, with what `write` puts in it and the companion files.
 pub(crate) fn save_folder(
     folder: &Path,
-    companions: &Path,
+    companions: &Companions,
     write: impl FnOnce(&Path) -> Result<(), SaveError>,
 ) -> Result<(), SaveError> {
     let target = std::path::absolute(folder).map_err(|source| failed(folder, source))?;
@@ -95,8 +116,12 @@ pub(crate) fn save_folder(
     fs::create_dir_all(parent).map_err(|source| failed(parent, source))?;
     let staged = beside(&target, "partial")?;
     write(staged.path())?;
-    for name in companion_files() {
-        let source = companions.join(name);
+    if let Some(config) = &companions.generation_config {
+        write_json(&staged.path().join(GENERATION_CONFIG), config)?;
+    }
+    let is_given = |name: &str| companions.generation_config.is_some() && name == GENERATION_CONFIG;
+    for name in companion_files().iter().filter(|name| !is_given(name)) {
+        let source = companions.folder.join(name);
         match fs::read(&source) {
             Ok(bytes) => write_synced(&staged.path().join(name), &bytes)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}

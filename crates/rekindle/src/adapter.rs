@@ -103,7 +103,7 @@ impl Base {
         let saved = &config.modules_to_save;
         let tensors = tensors(export_adapter::<B, M>(model, names.as_ref(), saved));
         let adapted = self.config_of(objective);
-        save_adapter(folder, config, &adapted, tensors, &self.folder)?;
+        save_adapter(folder, config, &adapted, tensors, self.companions()?)?;
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::backend::Backend;
 use rekindle_data::{LabelSet, Limit, Renderer, TaskKind, TextTokenizer};
-use rekindle_hub::{Checkpoint, NamedTensor, is_adapter, read_config, save_model};
+use rekindle_hub::{Checkpoint, Companions, NamedTensor, is_adapter, read_config, save_model};
 use rekindle_nn::{ExportedTensor, LoadReport, Model, TensorSource, export, load};
 use rekindle_train::objective::Objective;
 use serde_json::{Map, Value, json};
@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use crate::adapter::Adapted;
 use crate::architecture::Architecture;
 use crate::error::Error;
+use crate::generation_config;
 use crate::rows::{Examples, Tokenized};
 
 /// A model folder whose configuration and tokenizer have been read, and checked against each other; of
@@ -62,6 +63,16 @@ impl Base {
             json,
             checkpoint: Checkpoint::open(folder)?,
             adapted: None,
+        })
+    }
+
+    /// The files that go with a model trained from this one.
+    pub(crate) fn companions(&self) -> Result<Companions<'_>, Error> {
+        let renderer = self.renderer.as_ref();
+        let config = renderer.map(|renderer| generation_config::with_ends(&self.folder, renderer));
+        Ok(Companions {
+            folder: &self.folder,
+            generation_config: config.transpose()?.flatten(),
         })
     }
 
@@ -194,7 +205,7 @@ impl Base {
         let names = self.architecture.names(objective.task());
         let tensors = tensors(export::<B, M>(model, names.as_ref()));
         let config = self.config_of(objective);
-        Ok(save_model(folder, &config, tensors, &self.folder)?)
+        Ok(save_model(folder, &config, tensors, self.companions()?)?)
     }
 
     /// The `config.json` of a model with this objective, as transformers writes it.

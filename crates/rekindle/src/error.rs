@@ -6,6 +6,7 @@ use rekindle_checkpoint::{ListError, LockError};
 use rekindle_dashboard::ReadError;
 use rekindle_dashboard::server::ServeError;
 use rekindle_data::{DataError, RenderError, TaskKind, TokenizerError};
+use rekindle_generate::GenerateError;
 use rekindle_hub::{AdapterError, HubError, LoadError, SaveError};
 use rekindle_nn::{LoraError, WeightsError};
 use rekindle_train::error::TrainError;
@@ -25,6 +26,9 @@ pub enum Error {
     /// The tokenizer cannot be used.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
+    /// The model cannot write an answer, or not in the way asked for.
+    #[error(transparent)]
+    Generate(#[from] GenerateError),
     /// A row cannot be tokenized.
     #[error("{}:{line}: {source}", path.display())]
     Row {
@@ -330,6 +334,7 @@ impl Error {
             Self::Data(error) => error.hint(),
             Self::Tokenizer(error) | Self::Row { source: error, .. } => error.hint(),
             Self::Renderer(error) | Self::Unrendered { source: error, .. } => error.hint(),
+            Self::Generate(error) => error.hint(),
             Self::Skipped { .. } => Some(
                 "give a larger `--max-length`, or `truncation = \"left\"`, which keeps the answers"
                     .into(),
@@ -482,6 +487,7 @@ impl Error {
                 error,
                 TrainError::UnknownMetric { .. } | TrainError::PatienceWithoutRows
             ),
+            Self::Generate(error) => *error != GenerateError::NotFinite,
             Self::Unfaithful { .. } | Self::Device { .. } | Self::Unfinished(_) => false,
             _ => true,
         }

@@ -1,7 +1,8 @@
 //! Fine-tunes pre-trained transformers on any backend: the library behind the `rekindle` command.
 //!
 //! [`train::prepare`] checks a recipe against its model and data and writes nothing; [`train::Prepared::run`]
-//! trains. [`predict::Predictor`] answers with a fine-tuned model, and [`selftest`] proves a backend.
+//! trains. [`predict::Predictor`] answers with a fine-tuned model, [`generate::Generator`] writes with one, and
+//! [`selftest`] proves a backend.
 
 mod adapter;
 pub mod architecture;
@@ -10,6 +11,8 @@ pub mod base;
 pub mod error;
 pub mod export;
 mod faithful;
+pub mod generate;
+mod generation_config;
 pub mod predict;
 pub mod rows;
 mod samples;

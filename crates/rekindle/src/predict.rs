@@ -18,6 +18,7 @@ use crate::architecture::UseModel;
 use crate::backend::{Choice, Job};
 use crate::base::Base;
 use crate::error::Error;
+use crate::generate::Generator;
 use crate::rows::Examples;
 use crate::samples::ObservedTask;
 use crate::train::max_length;
@@ -109,6 +110,11 @@ impl Predictor {
             objective: Objective::new(task, labels),
             limit,
         })
+    }
+
+    /// The same model as one that writes; `longest` limits prompt and answer together.
+    pub fn into_generator(self, longest: Option<usize>) -> Result<Generator, Error> {
+        Generator::of(self.base, longest)
     }
 
     /// The task of the model.

@@ -55,6 +55,7 @@ pub struct Prepared {
     train: Vec<Row>,
     valid: Vec<Row>,
     samples: Vec<SamplePrompt>,
+    is_chat: bool,
     plan: Plan,
 }
 
@@ -65,6 +66,10 @@ pub struct Outcome {
     pub finish: Finish,
     /// The run's folder.
     pub folder: RunFolder,
+    /// What the model was trained for.
+    pub task: TaskKind,
+    /// Whether it was trained on chats.
+    pub is_chat: bool,
 }
 
 /// Reads the model's configuration and the data, and plans the run.
@@ -134,6 +139,7 @@ pub fn prepare(
         train,
         valid,
         samples,
+        is_chat: examples.has_chats(),
         plan,
     })
 }
@@ -253,6 +259,8 @@ impl Prepared {
         Ok(Outcome {
             finish,
             folder: self.folder,
+            task: self.objective.task(),
+            is_chat: self.is_chat,
         })
     }
 }

@@ -3,6 +3,7 @@
 
 mod adapters;
 mod answers;
+mod chats;
 mod doctor;
 mod heads;
 mod place;
@@ -13,3 +14,5 @@ mod resume;
 mod runs;
 mod stops;
 mod trains;
+mod writer;
+mod writes;

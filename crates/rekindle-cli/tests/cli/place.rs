@@ -203,6 +203,14 @@ pub(crate) fn spawn(place: &Place, arguments: &[&str]) -> Child {
     command.spawn().unwrap()
 }
 
+/// Presses Ctrl-C.
+#[cfg(unix)]
+pub(crate) fn interrupt(child: &Child) {
+    let mut kill = std::process::Command::new("kill");
+    let status = kill.args(["-INT", &child.id().to_string()]).status();
+    assert!(status.unwrap().success());
+}
+
 pub(crate) fn text(mut pipe: impl Read) -> String {
     let mut text = String::new();
     pipe.read_to_string(&mut text).unwrap();

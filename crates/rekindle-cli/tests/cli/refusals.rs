@@ -152,8 +152,8 @@ fn prompts_with_completions() {
         &[json!({"prompt": "say", "completion": "so"})],
     );
     assert_snapshot!(place.refused_training(&train_on("chat.jsonl")), @r"
-    error: `chat.jsonl` holds prompts or chats, not labeled texts: `prompt`, `completion`
-    hint: an encoder learns from the fields `text` and `label`
+    error: this model scores text, it cannot do the task `generate`
+    hint: take a decoder, such as Llama, Qwen or GPT-2, for data without labels
     ");
 }
 

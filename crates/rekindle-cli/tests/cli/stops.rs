@@ -1,10 +1,11 @@
 //! Ends that nobody planned: Ctrl-C, and a reader that goes away.
 
 use std::io::{BufRead, BufReader, Write};
-use std::process::Command;
 
 use serde_json::{Value, json};
 
+#[cfg(unix)]
+use crate::place::interrupt;
 use crate::place::{Place, spawn, text};
 
 /// More steps than any test waits for.
@@ -34,9 +35,7 @@ fn an_interrupted_run_keeps_its_best_weights() {
         Some(serde_json::from_str(&line).unwrap())
     };
     while next().unwrap()["event"] != "epoch" {}
-    let pid = child.id().to_string();
-    let kill = Command::new("kill").args(["-INT", &pid]).status().unwrap();
-    assert!(kill.success());
+    interrupt(&child);
     let mut last = Value::Null;
     while let Some(event) = next() {
         last = event;

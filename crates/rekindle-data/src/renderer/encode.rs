@@ -59,6 +59,8 @@ impl Encoder {
             if token.special && token.content.chars().count() > 1 {
                 specials.push((token.content, *id));
                 token.content = name(*id);
+                // What a normalizer makes of its own name would not be found.
+                token.normalized = false;
             }
             renamed.push(token);
         }
@@ -130,7 +132,7 @@ impl Encoder {
         Ok(guarded)
     }
 
-    /// [`Self::guard`] of all texts in a value.
+    /// [`Self::guard`] of all texts in a value, names included.
     pub(super) fn guard_value(&self, value: &Value) -> Result<Value, RenderError> {
         Ok(match value {
             Value::String(text) => Value::String(self.guard(text)?),
@@ -141,7 +143,7 @@ impl Encoder {
             Value::Object(fields) => {
                 let mut guarded = Map::new();
                 for (name, value) in fields {
-                    guarded.insert(name.clone(), self.guard_value(value)?);
+                    guarded.insert(self.guard(name)?, self.guard_value(value)?);
                 }
                 Value::Object(guarded)
             }

@@ -111,7 +111,13 @@ fn tokenizer_files_are_copied_untouched() {
     let base = parent.path().join("base");
     write_all(&base, &tiny_model());
     let folder = parent.path().join("model");
-    save_model(&folder, &config(), vec![tensor("x", &[1.0])], &base).unwrap();
+    save_model(
+        &folder,
+        &config(),
+        vec![tensor("x", &[1.0])],
+        base.as_path(),
+    )
+    .unwrap();
     assert_eq!(
         names(&folder),
         [
@@ -138,7 +144,13 @@ fn a_model_can_be_saved_over_its_own_base() {
     let parent = tempdir().unwrap();
     let folder = parent.path().join("model");
     write_all(&folder, &tiny_model());
-    save_model(&folder, &config(), vec![tensor("x", &[1.0])], &folder).unwrap();
+    save_model(
+        &folder,
+        &config(),
+        vec![tensor("x", &[1.0])],
+        folder.as_path(),
+    )
+    .unwrap();
     assert_eq!(
         names(&folder),
         [

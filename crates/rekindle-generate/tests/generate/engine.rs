@@ -1,25 +1,20 @@
 //! The engine with a model whose answers are known: batches, ends, streams.
-#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 use std::ops::ControlFlow;
 
 use burn::module::{Module, Param};
 use burn::tensor::{Int, Tensor, backend::Backend};
 use burn_flex::{Flex, FlexDevice};
-use rekindle_data::{Renderer, TextTokenizer};
 use rekindle_generate::{Answer, End, Engine, GenerateError, Options, Piece, Prompt, Sampling};
 use rekindle_nn::{
     CausalLm, Depth, Heads, LayerCache, Linear, Model, ParameterPath, Place, Sight, Slots,
     TrainBackend,
 };
-use serde_json::{Map, Value, json};
 
-/// Tokens are the bytes of ASCII.
-const VOCABULARY: usize = 128;
+use crate::ascii::{END, VOCABULARY, renderer};
+
 /// Tokens that the model reads.
 const POSITIONS: usize = 32;
-/// The token that ends answers.
-const END: u8 = b'.';
 
 /// Looks at the last token and its position alone.
 #[derive(Module, Debug)]
@@ -112,30 +107,6 @@ fn model(circle: &str, dot: Option<usize>) -> Table<Flex> {
         after: tensor(&after, VOCABULARY),
         at: tensor(&at, POSITIONS),
     }
-}
-
-/// Each character of ASCII is a token, and a dot ends texts.
-fn renderer() -> Renderer {
-    let folder = tempfile::tempdir().unwrap();
-    let vocabulary: Map<String, Value> = (0..VOCABULARY as u8)
-        .map(|byte| (char::from(byte).to_string(), json!(byte)))
-        .collect();
-    let end = json!({
-        "id": END, "content": ".", "special": true, "normalized": false,
-        "lstrip": false, "rstrip": false, "single_word": false,
-    });
-    let tokenizer = json!({
-        "added_tokens": [end],
-        "model": {"type": "BPE", "vocab": vocabulary, "merges": []},
-        "decoder": {"type": "Fuse"},
-    });
-    let write = |file: &str, json: Value| {
-        std::fs::write(folder.path().join(file), json.to_string()).unwrap();
-    };
-    write("tokenizer.json", tokenizer);
-    write("tokenizer_config.json", json!({"eos_token": "."}));
-    let tokenizer = TextTokenizer::from_folder(folder.path()).unwrap();
-    Renderer::open(folder.path(), &tokenizer).unwrap()
 }
 
 fn prompt(text: &str, max_tokens: usize) -> Prompt {
