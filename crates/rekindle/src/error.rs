@@ -353,25 +353,14 @@ impl Error {
             Self::Backend(error) => error.hint(),
             Self::Train(error) => error.hint(),
             Self::Save(error) => error.hint(),
-            Self::Config { .. } => {
-                Some("copy it again from where the model came from, or choose another model".into())
-            }
-            Self::Architecture { known, .. } => Some(format!("known: {}", known.join(", "))),
-            Self::OtherKind {
-                is_decoder: true, ..
-            } => Some(
-                "give rows with `prompt` and `completion`, `messages` or `text`; or take an encoder, such as BERT".into(),
-            ),
-            Self::OtherKind { .. } => {
-                Some("take a decoder, such as Llama, Qwen or GPT-2, for data without labels".into())
-            }
-            Self::OnlyGenerate { key, .. } => Some(format!("remove `{key}`")),
-            Self::LongSample { .. } => Some("shorten it".into()),
-            Self::Precision { .. } => Some("`--dtype f32` computes everywhere".into()),
-            Self::Vocabulary { .. } => Some(
-                "tokenizer and weights are of different models; copy both from one folder".into(),
-            ),
-            Self::TooLong { most, .. } => Some(format!("give `--max-length {most}` or less")),
+            Self::Config { .. }
+            | Self::Architecture { .. }
+            | Self::OtherKind { .. }
+            | Self::OnlyGenerate { .. }
+            | Self::LongSample { .. }
+            | Self::Precision { .. }
+            | Self::Vocabulary { .. }
+            | Self::TooLong { .. } => self.hint_of_model(),
             Self::OtherTask { expected, .. } => {
                 Some(format!("give data for the task `{expected}`"))
             }
@@ -400,6 +389,32 @@ impl Error {
             Self::Unfaithful { .. } => {
                 Some("do not use the saved model; this is a bug worth a report".into())
             }
+        }
+    }
+
+    /// What to do about what a model cannot do.
+    fn hint_of_model(&self) -> Option<String> {
+        match self {
+            Self::Config { .. } => {
+                Some("copy it again from where the model came from, or choose another model".into())
+            }
+            Self::Architecture { known, .. } => Some(format!("known: {}", known.join(", "))),
+            Self::OtherKind {
+                is_decoder: true, ..
+            } => Some(
+                "give rows with `prompt` and `completion`, `messages` or `text`; or take an encoder, such as BERT".into(),
+            ),
+            Self::OtherKind { .. } => {
+                Some("take a decoder, such as Llama, Qwen or GPT-2, for data without labels".into())
+            }
+            Self::OnlyGenerate { key, .. } => Some(format!("remove `{key}`")),
+            Self::LongSample { .. } => Some("shorten it".into()),
+            Self::Precision { .. } => Some("`--dtype f32` computes everywhere".into()),
+            Self::Vocabulary { .. } => Some(
+                "tokenizer and weights are of different models; copy both from one folder".into(),
+            ),
+            Self::TooLong { most, .. } => Some(format!("give `--max-length {most}` or less")),
+            _ => None,
         }
     }
 

@@ -86,9 +86,7 @@ pub fn prepare(
     let task = examples.task();
     check(&recipe, task, true)?;
     let base = Base::open(&resolve(&recipe.model.base, hub, progress)?)?;
-    base.architecture.check(task)?;
-    refuse_idle(&recipe, task)?;
-    base.adapt(&mut recipe, task)?;
+    suit(&mut recipe, &base, task)?;
     let labels = labels(&base, &examples)?;
     if let Some(valid) = &valid_examples {
         valid.check_labels(&labels)?;
@@ -175,6 +173,13 @@ fn labels(base: &Base, examples: &Examples) -> Result<LabelSet, Error> {
         .labels()
         .filter(|known| known.same_set(&labels))
         .unwrap_or(labels))
+}
+
+/// Refuses a recipe that does not suit the task or the base, and fills in what the base decides.
+fn suit(recipe: &mut Recipe, base: &Base, task: TaskKind) -> Result<(), Error> {
+    base.architecture.check(task)?;
+    refuse_idle(recipe, task)?;
+    base.adapt(recipe, task)
 }
 
 /// Refuses keys that say something of another task than the run's.

@@ -3,8 +3,9 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use burn::tensor::backend::Backend;
 use rekindle_hub::AdapterConfig;
-use rekindle_nn::restore_trainable;
+use rekindle_nn::{Model, restore_trainable};
 use rekindle_train::batch::{Layout, Row};
 use rekindle_train::error::TrainError;
 use rekindle_train::evaluate::Runner;
@@ -102,13 +103,10 @@ impl Fit<'_> {
         };
         let probe: &[Row] = if valid.is_empty() { train } else { valid };
         let probe = &probe[..probe.len().min(PROBED_ROWS)];
+        let adapter = self.adapter.take();
         let mut kept = Vec::new();
         let mut save = |model: &M::InnerModule| {
-            let to = folder.model();
-            match &self.adapter {
-                Some(adapter) => base.save_adapter::<Inner<B>, _>(model, objective, adapter, &to),
-                None => base.save::<Inner<B>, _>(model, objective, &to),
-            }?;
+            self.run.save::<Inner<B>, _>(model, adapter.as_ref())?;
             kept = runner.outputs(model, probe, &device);
             Ok(())
         };
@@ -138,10 +136,7 @@ impl Fit<'_> {
         if finish.end == End::Interrupted && !folder.model().exists() {
             return Ok(finish);
         }
-        let saved = match &self.adapter {
-            Some(_) => Base::open_adapter(&folder.model(), Some(&base.folder))?,
-            None => Base::open_model(&folder.model())?,
-        };
+        let saved = self.run.saved(adapter.is_some())?;
         let (model, _) = saved.load::<Inner<B>, _>(model.valid(), objective.task(), true, 0)?;
         let model = recipe.run.dtype.cast::<Inner<B>, _>(model);
         let found = runner.outputs(&model, probe, &device);
@@ -180,6 +175,33 @@ impl Fit<'_> {
         let restored = restore_trainable::<B, M>(model, &best.into_saved().weights)?;
         save(&restored.valid()).map_err(TrainError::Save)?;
         Ok(restored)
+    }
+}
+
+impl Prepared {
+    /// Writes the run's model: all of it, or the adapter that it is trained as.
+    fn save<B: Backend, M: Model<B>>(
+        &self,
+        model: &M,
+        adapter: Option<&AdapterConfig>,
+    ) -> Result<(), Error> {
+        let (objective, to) = (&self.objective, self.folder.model());
+        match adapter {
+            Some(adapter) => self
+                .base
+                .save_adapter::<B, M>(model, objective, adapter, &to),
+            None => self.base.save::<B, M>(model, objective, &to),
+        }
+    }
+
+    /// Opens what was written; of an adapter, on the base of this run.
+    fn saved(&self, is_adapter: bool) -> Result<Base, Error> {
+        let folder = self.folder.model();
+        if is_adapter {
+            Base::open_adapter(&folder, Some(&self.base.folder))
+        } else {
+            Base::open_model(&folder)
+        }
     }
 }
 

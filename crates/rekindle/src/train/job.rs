@@ -96,22 +96,7 @@ impl Training<'_> {
             ..
         } = self.run;
         let is_kept = base.answers(objective);
-        if let Some(adapted) = base.adapted.as_ref().filter(|_| !is_kept) {
-            return Err(Error::OtherLabels {
-                adapter: adapted.folder.clone(),
-            });
-        }
-        let (model, report) =
-            base.load::<B, M>(model, objective.task(), is_kept, recipe.train.seed)?;
-        let names = base.architecture.names(objective.task());
-        let anatomy = Anatomy {
-            names: names.as_ref(),
-            fresh: &report.fresh,
-            task: objective.task(),
-            seed: recipe.train.seed,
-        };
-        let (model, adaptation) = method::apply::<B, M>(model, &recipe.method, &anatomy)?;
-        let model = recipe.run.dtype.cast::<B, M>(model);
+        let (model, report, adaptation) = self.run.load::<B, M>(model, is_kept)?;
         // The weights fit, so nothing that the user gave is at fault: now the folder may be made.
         let mut session = Session::open(self.run)?;
         let found = session.found.take();
@@ -207,6 +192,32 @@ fn load_event(report: LoadReport, adaptation: &Adaptation) -> Load {
 }
 
 impl Prepared {
+    /// Fills a model with the base's weights, and makes it what the method trains.
+    fn load<B, M>(&self, model: M, is_kept: bool) -> Result<(M, LoadReport, Adaptation), Error>
+    where
+        B: TrainableBackend,
+        M: TrainableModel<B>,
+    {
+        let (base, recipe, task) = (&self.base, &self.recipe, self.objective.task());
+        if let Some(adapted) = base.adapted.as_ref().filter(|_| !is_kept) {
+            return Err(Error::OtherLabels {
+                adapter: adapted.folder.clone(),
+            });
+        }
+        let seed = recipe.train.seed;
+        let (model, report) = base.load::<B, M>(model, task, is_kept, seed)?;
+        let names = base.architecture.names(task);
+        let anatomy = Anatomy {
+            names: names.as_ref(),
+            fresh: &report.fresh,
+            task,
+            seed,
+        };
+        let (model, adaptation) = method::apply::<B, M>(model, &recipe.method, &anatomy)?;
+        let model = recipe.run.dtype.cast::<B, M>(model);
+        Ok((model, report, adaptation))
+    }
+
     fn start(&self, session: &Session, [trainable, parameters]: [usize; 2]) -> Start {
         /// Bytes of an f32.
         const NUMBER: usize = 4;
