@@ -44,6 +44,17 @@ impl<B: TrainableBackend> Gradients<B> {
         visit_named::<B, M>(model, &mut collect);
     }
 
+    /// Adds the gradients of another batch.
+    pub fn merge(&mut self, other: Self) {
+        for (name, gradient) in other.by_name {
+            let sum = match self.by_name.remove(&name) {
+                Some(sum) => sum + gradient,
+                None => gradient,
+            };
+            self.by_name.insert(name, sum);
+        }
+    }
+
     /// The trainable parameters that have no gradient.
     pub fn missing<M: AutodiffModule<B>>(&self, model: &M) -> Vec<String> {
         let parameters = list::<B, M>(model).into_iter();

@@ -98,7 +98,8 @@ where
         }
         let states = self.top(hidden);
         let (passed, flow) = self.project(states.clone().inner(), gradients);
-        if self.lowest <= Depth::Head {
+        // Where only the output layer is trained, nothing below has a graph.
+        if self.lowest < Depth::Head || !gradients.missing(self.model).is_empty() {
             flow_back(self.model, states, flow, gradients);
         }
         passed

@@ -74,10 +74,10 @@ fn weights_of_another_size() {
 #[test]
 fn an_unknown_architecture() {
     let place = sound();
-    place.configure("base", &[("model_type", json!("gpt2"))]);
+    place.configure("base", &[("model_type", json!("mamba"))]);
     assert_snapshot!(place.refused_training(&TRAIN), @r"
-    error: unknown architecture `gpt2` in `base/config.json`
-    hint: known: bert, roberta, xlm-roberta, camembert, distilbert
+    error: unknown architecture `mamba` in `base/config.json`
+    hint: known: bert, roberta, xlm-roberta, camembert, distilbert, llama, mistral, qwen2, qwen3, gpt2
     ");
 }
 

@@ -64,7 +64,7 @@ fn an_unknown_metric() {
 #[test]
 fn an_unknown_task_or_method() {
     assert_snapshot!(refusal(&["--task", "clasify"]), @r#"
-    error: recipe key `model.task` must be one of `classify`, `multi-label`, `regress`, `tag`: "clasify"
+    error: recipe key `model.task` must be one of `classify`, `multi-label`, `regress`, `tag`, `generate`: "clasify"
     hint: leave it out for the default
     "#);
     assert_snapshot!(refusal(&["--method", "tail"]), @r#"
@@ -93,7 +93,7 @@ fn a_key_without_its_table() {
 fn a_key_that_is_near_to_none() {
     assert_snapshot!(refused_recipe("[run]\ncolour = 2\n"), @r"
     error: unknown recipe key `run.colour`
-    hint: known here: output, backend
+    hint: known here: output, backend, dtype
     ");
 }
 

@@ -128,17 +128,18 @@ where
         let pieces = window.iter().flat_map(|batch| batch.chunks(piece));
         for (micro_batch, piece) in pieces.enumerate() {
             let rows: Vec<&Row> = piece.iter().map(|&index| &self.train[index]).collect();
-            self.pass(micro_batch, &rows, &mut passes);
+            self.pass(micro_batch, &rows, &mut passes)?;
         }
-        let missing = passes.gradients.missing(self.model());
-        if missing.is_empty() {
-            Ok(passes)
-        } else {
-            Err(TrainError::NoGradient(missing))
-        }
+        Ok(passes)
     }
 
-    fn pass(&self, micro_batch: usize, rows: &[&Row], passes: &mut Passes<B>) {
+    /// Adds one forward and backward pass; each must reach every trained parameter.
+    fn pass(
+        &self,
+        micro_batch: usize,
+        rows: &[&Row],
+        passes: &mut Passes<B>,
+    ) -> Result<(), TrainError> {
         let objective = self.runner.objective;
         self.hooks.control.on_forward(rows.len());
         let mut batch = Batch::new(rows, self.runner.layout, &self.device);
@@ -154,10 +155,13 @@ where
             weight: passes.loss.weight,
         };
         let model = self.model();
-        let passed = self
-            .runner
-            .task
-            .pass(model, batch, goal, &mut passes.gradients);
+        let mut gradients = Gradients::default();
+        let passed = self.runner.task.pass(model, batch, goal, &mut gradients);
+        let missing = gradients.missing(model);
+        if !missing.is_empty() {
+            return Err(TrainError::NoGradient(missing));
+        }
+        passes.gradients.merge(gradients);
         passes.loss.sum += passed.loss;
         let mut rest = passed.outputs.as_slice();
         for target in targets {
@@ -166,6 +170,7 @@ where
             passes.correct = passes.correct.zip(correct).map(|(sum, new)| sum + new);
             rest = others;
         }
+        Ok(())
     }
 
     fn update(&mut self, gradients: Gradients<B>, clip: f64, learning_rate: f64) {
