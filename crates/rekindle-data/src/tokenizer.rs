@@ -130,8 +130,8 @@ impl TokenizerError {
             Self::Encode { .. } => return None,
             Self::NoRoom { .. } => "raise the maximum length",
             Self::TooLong { .. } => {
-                "raise the maximum length, shorten the row, \
-                 or let truncation be `right`, `left` or `drop`"
+                "give a larger `--max-length`, shorten the row, \
+                 or let `truncation` be `right`, `left` or `drop`"
             }
         };
         Some(text.to_owned())

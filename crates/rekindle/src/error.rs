@@ -54,8 +54,8 @@ pub enum Error {
     },
     /// Too many rows have nothing to learn.
     #[error(
-        "{} of {total} rows have nothing to learn from: {too_long} are longer than {max_length} tokens, \
-         {without_target} have no answer left",
+        "{} of {total} rows have nothing to learn from: {too_long} longer than {max_length} tokens, \
+         {without_target} without an answer",
         too_long + without_target
     )]
     Skipped {

@@ -134,8 +134,8 @@ impl RenderError {
             Self::Noncharacter { .. } => "remove it from the text",
             Self::Unescapable { .. } => "remove its name from the text",
             Self::TooLong { .. } => {
-                "raise the maximum length, shorten the row, \
-                 or let truncation be `right`, `left` or `drop`"
+                "give a larger `--max-length`, shorten the row, \
+                 or let `truncation` be `right`, `left` or `drop`"
             }
         };
         Some(text.to_owned())

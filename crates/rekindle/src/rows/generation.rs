@@ -153,7 +153,7 @@ mod tests {
         let error = tokenize(&[3, 3, 99], Truncation::Drop).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "1 of 3 rows have nothing to learn from: 1 are longer than 20 tokens, 0 have no answer left"
+            "1 of 3 rows have nothing to learn from: 1 longer than 20 tokens, 0 without an answer"
         );
         assert!(error.hint().unwrap().contains("`--max-length`"));
         let cut = tokenize(&[3, 3, 99], Truncation::Right).unwrap();
