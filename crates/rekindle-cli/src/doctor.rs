@@ -77,10 +77,15 @@ fn test(choice: &Choice, out: &mut impl Write) -> Result<ExitCode> {
 }
 
 fn table(report: &Report, out: &mut impl Write) -> Result<()> {
-    writeln!(out, "compared with {}\n", report.reference)?;
+    writeln!(out, "compared with {}", report.reference)?;
+    if report.has_bf16 {
+        writeln!(out, "bf16 compared with f32 stored from torch")?;
+    } else {
+        writeln!(out, "bf16 not tested: this device does not compute in it")?;
+    }
     writeln!(
         out,
-        "{:<22} {:<9} {:>9} {:>9}",
+        "\n{:<32} {:<9} {:>9} {:>9}",
         "check", "of", "deviation", "tolerance"
     )?;
     for check in &report.rows {
@@ -95,7 +100,7 @@ fn table(report: &Report, out: &mut impl Write) -> Result<()> {
         };
         writeln!(
             out,
-            "{:<22} {:<9} {deviation:>9} {:>9.0e}  {verdict}",
+            "{:<32} {:<9} {deviation:>9} {:>9.0e}  {verdict}",
             check.name, check.what, check.tolerance
         )?;
     }

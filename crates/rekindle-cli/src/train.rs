@@ -66,6 +66,14 @@ fn table(arguments: &Train) -> Result<Table, recipe::RecipeError> {
         Some(path) => Recipe::table(path)?,
         None => Table::new(),
     };
+    for pair in pairs(arguments).iter().chain(&arguments.set) {
+        set(&mut table, pair)?;
+    }
+    Ok(table)
+}
+
+/// The flags as `key=value` pairs.
+fn pairs(arguments: &Train) -> Vec<String> {
     let Train {
         recipe: _,
         model,
@@ -85,7 +93,7 @@ fn table(arguments: &Train) -> Result<Table, recipe::RecipeError> {
         output,
         resume: _,
         dashboard: _,
-        set: pairs,
+        set: _,
         forward_rows: _,
         is_restarted: _,
     } = arguments;
@@ -117,10 +125,7 @@ fn table(arguments: &Train) -> Result<Table, recipe::RecipeError> {
     if !data.is_empty() {
         all.push(quoted("data.train", data.clone()));
     }
-    for pair in all.iter().chain(pairs) {
-        set(&mut table, pair)?;
-    }
-    Ok(table)
+    all
 }
 
 /// A pair whose value is text, whatever it looks like.

@@ -335,10 +335,6 @@ impl Error {
             Self::Tokenizer(error) | Self::Row { source: error, .. } => error.hint(),
             Self::Renderer(error) | Self::Unrendered { source: error, .. } => error.hint(),
             Self::Generate(error) => error.hint(),
-            Self::Skipped { .. } => Some(
-                "give a larger `--max-length`, or `truncation = \"left\"`, which keeps the answers"
-                    .into(),
-            ),
             Self::Hub(error) => error.hint(),
             Self::Load(error) => error.hint(),
             Self::Adapt(error) => error.hint(),
@@ -361,13 +357,10 @@ impl Error {
             | Self::Precision { .. }
             | Self::Vocabulary { .. }
             | Self::TooLong { .. } => self.hint_of_model(),
-            Self::OtherTask { expected, .. } => {
-                Some(format!("give data for the task `{expected}`"))
-            }
-            Self::NoRows { .. } => {
-                Some("give a larger `--max-length`, or `truncation = \"right\"`".into())
-            }
-            Self::OneLabel(_) => Some("add rows with another label".into()),
+            Self::Skipped { .. }
+            | Self::OtherTask { .. }
+            | Self::NoRows { .. }
+            | Self::OneLabel(_) => self.hint_of_data(),
             Self::Headless { path, .. } => Some(format!(
                 "fine-tune it first: `rekindle train --model {} --data FILE`",
                 path.display()
@@ -389,6 +382,24 @@ impl Error {
             Self::Unfaithful { .. } => {
                 Some("do not use the saved model; this is a bug worth a report".into())
             }
+        }
+    }
+
+    /// What to do about the rows of a file.
+    fn hint_of_data(&self) -> Option<String> {
+        match self {
+            Self::Skipped { .. } => Some(
+                "give a larger `--max-length`, or `truncation = \"left\"`, which keeps the answers"
+                    .into(),
+            ),
+            Self::OtherTask { expected, .. } => {
+                Some(format!("give data for the task `{expected}`"))
+            }
+            Self::NoRows { .. } => {
+                Some("give a larger `--max-length`, or `truncation = \"right\"`".into())
+            }
+            Self::OneLabel(_) => Some("add rows with another label".into()),
+            _ => None,
         }
     }
 

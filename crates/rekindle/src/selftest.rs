@@ -1,19 +1,22 @@
 //! Proves that a backend computes what training needs: every operation and layer, forward and backward,
-//! and 20 training steps of a tiny model.
+//! and 20 training steps of a tiny encoder and of a tiny decoder, the latter with and without adapters.
 //!
 //! `flex` is compared with numbers that torch computed, every other backend with `flex` in the same
 //! process. Inputs and expected numbers are part of the binary, so that a binary carried to another
 //! machine proves that machine.
 
+mod bert;
 mod compare;
-mod model;
+mod llama;
 mod operations;
+mod passes;
 mod stored;
 mod suite;
 mod updates;
 
 use std::fmt;
 
+use rekindle_train::recipe::Precision;
 use rekindle_train::task::TrainableBackend;
 
 use crate::backend::{Choice, Job, choose};
@@ -23,11 +26,16 @@ use suite::{Measured, Suite};
 /// own approximations of transcendental functions.
 const OTHER_BACKEND: f64 = 1e-3;
 
+/// Rows of the padded layouts are as long as on GPUs.
+const WIDTH_MULTIPLE: usize = 16;
+
 /// What became of every check.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
-    /// What the backend was compared with.
+    /// What the backend was compared with; its bf16 is compared with the f32 of torch in any case.
     pub reference: Reference,
+    /// Whether the device computes in bf16; without that, nothing tells of it.
+    pub has_bf16: bool,
     /// The checks, in the order in which they ran.
     pub rows: Vec<Check>,
 }
@@ -73,46 +81,73 @@ pub enum What {
 
 /// Runs every check on a backend. A check that panics fails, and the others still run.
 pub fn run(choice: &Choice) -> Report {
-    let measured = choice.run(Measure);
+    let Measurements { rows, bf16 } = choice.run(Measure { with_bf16: true });
     let is_flex = choice.found.backend == "flex";
     let flex = choose("flex").ok().filter(|_| !is_flex);
-    let rows = measured.iter();
-    if let Some(flex) = flex {
-        let rows = rows.zip(flex.run(Measure));
-        return Report {
-            reference: Reference::Flex,
-            rows: rows
-                .map(|(check, expected)| check.against(&expected, OTHER_BACKEND))
-                .collect(),
-        };
-    }
-    let tolerance = |check: &Measured| {
-        if is_flex {
-            check.tolerance
-        } else {
-            OTHER_BACKEND
-        }
+    let reference = if flex.is_some() {
+        Reference::Flex
+    } else {
+        Reference::Torch
     };
-    Report {
-        reference: Reference::Torch,
-        rows: rows
+    let mut checks: Vec<Check> = if let Some(flex) = flex {
+        let expected = flex.run(Measure { with_bf16: false }).rows;
+        let pairs = rows.iter().zip(&expected);
+        pairs
+            .map(|(check, expected)| check.against(expected, OTHER_BACKEND))
+            .collect()
+    } else {
+        let tolerance = |check: &Measured| {
+            if is_flex {
+                check.tolerance
+            } else {
+                OTHER_BACKEND
+            }
+        };
+        rows.iter()
             .map(|check| check.against_stored(tolerance(check)))
-            .collect(),
+            .collect()
+    };
+    let has_bf16 = bf16.is_some();
+    let bf16 = bf16.into_iter().flatten();
+    checks.extend(bf16.map(|check| check.against_stored(check.tolerance)));
+    Report {
+        reference,
+        has_bf16,
+        rows: checks,
     }
 }
 
 /// Every check on one backend, not yet compared.
-struct Measure;
+struct Measure {
+    with_bf16: bool,
+}
+
+/// What a backend computed.
+struct Measurements {
+    rows: Vec<Measured>,
+    /// The checks in bf16; `None` where they are not asked for, or the device has none.
+    bf16: Option<Vec<Measured>>,
+}
 
 impl Job for Measure {
-    type Output = Vec<Measured>;
+    type Output = Measurements;
 
     fn run<B: TrainableBackend>(self, device: &B::Device) -> Self::Output {
         let mut suite = Suite::default();
         operations::measure::<B>(&mut suite, device);
         updates::measure::<B>(&mut suite, device);
-        model::measure::<B>(&mut suite, device);
-        suite.into_rows()
+        bert::measure::<B>(&mut suite, device);
+        llama::measure::<B>(&mut suite, device);
+        let has_bf16 = self.with_bf16 && Precision::Bf16.is_supported::<B>(device);
+        let bf16 = has_bf16.then(|| {
+            let mut suite = Suite::default();
+            operations::decoder::measure_bf16::<B>(&mut suite, device);
+            suite.into_rows()
+        });
+        Measurements {
+            rows: suite.into_rows(),
+            bf16,
+        }
     }
 }
 

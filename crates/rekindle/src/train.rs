@@ -91,13 +91,7 @@ pub fn prepare(
     if let Some(valid) = &valid_examples {
         valid.check_labels(&labels)?;
     }
-    let limit = Limit {
-        max_length: max_length(recipe.data.max_length, &base)?,
-        truncation: recipe
-            .data
-            .truncation
-            .unwrap_or(examples.default_truncation()),
-    };
+    let limit = limit(&recipe.data, &base, &examples)?;
     let prompt_weight = recipe.data.prompt_loss_weight;
     let tokenize = |examples: &Examples| base.tokenize(examples, &labels, limit, prompt_weight);
     let tokenized = tokenize(&examples)?;
@@ -200,6 +194,15 @@ fn refuse_idle(recipe: &Recipe, task: TaskKind) -> Result<(), Error> {
         Some((key, _)) if task != TaskKind::Generate => Err(Error::OnlyGenerate { key, task }),
         _ => Ok(()),
     }
+}
+
+/// How long rows may be, and what happens to longer ones.
+fn limit(recipe: &DataRecipe, base: &Base, examples: &Examples) -> Result<Limit, Error> {
+    let truncation = recipe.truncation;
+    Ok(Limit {
+        max_length: max_length(recipe.max_length, base)?,
+        truncation: truncation.unwrap_or(examples.default_truncation()),
+    })
 }
 
 /// The longest row: what is asked for, or a default that the model can read.

@@ -42,6 +42,11 @@ fn failed_checks(choice: &Choice) -> Vec<String> {
     tell(&format!(
         "`{name}` ({device}): {failed} of {checks} checks against {reference} failed, {seconds} s"
     ));
+    if !report.has_bf16 {
+        tell(&format!(
+            "bf16 is NOT tested on `{name}`: it does not compute in it"
+        ));
+    }
     let failed = report.rows.into_iter().filter(|check| !check.passed());
     failed.map(|check| format!("{name}: {check:?}")).collect()
 }

@@ -156,14 +156,14 @@ where
         };
         let model = self.model();
         let mut gradients = Gradients::default();
-        let passed = self.runner.task.pass(model, batch, goal, &mut gradients);
+        let result = self.runner.task.pass(model, batch, goal, &mut gradients);
         let missing = gradients.missing(model);
         if !missing.is_empty() {
             return Err(TrainError::NoGradient(missing));
         }
         passes.gradients.merge(gradients);
-        passes.loss.sum += passed.loss;
-        let mut rest = passed.outputs.as_slice();
+        passes.loss.sum += result.loss;
+        let mut rest = result.outputs.as_slice();
         for target in targets {
             let (own, others) = rest.split_at(target.num_outputs() * objective.num_outputs());
             let correct = objective.correct(own, target);

@@ -286,7 +286,6 @@ impl Record {
             Event::Epoch(found) => self.epochs.push(found.step),
             Event::Skip(skip) => self.skips.push(skip),
             Event::Warning { message } => self.warnings.push(message),
-            Event::Sample(_) => {}
             Event::Split(split) => self.split = Some((split.batch_size, split.accumulate)),
             Event::Resume(resume) => self.resumed = Some(resume.step),
             _ => {}

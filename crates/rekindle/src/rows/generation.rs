@@ -52,8 +52,8 @@ impl Examples {
         let examples: Vec<_> = rows.iter().map(|(_, row)| *row).collect();
         let mut tokenized = Tokenized::default();
         let (mut too_long, mut without_target) = (0, 0);
-        let rendered = renderer.examples(&examples, limit, prompt_loss_weight);
-        for (index, result) in rendered.into_iter().enumerate() {
+        let results = renderer.examples(&examples, limit, prompt_loss_weight);
+        for (index, result) in results.into_iter().enumerate() {
             let result = result.map_err(|source| {
                 let (path, line) = place(rows[index]);
                 Error::Unrendered { path, line, source }
@@ -91,8 +91,6 @@ impl Examples {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
-
     use std::path::Path;
 
     use rekindle_data::{Format, Source, TextTokenizer};

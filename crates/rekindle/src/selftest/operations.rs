@@ -1,7 +1,9 @@
 //! Operations, layers and losses, forward and backward.
 
+pub(super) mod decoder;
+
 use burn::module::Param;
-use burn::tensor::{Int, Tensor, activation};
+use burn::tensor::{Int, Tensor, activation, backend::Backend};
 use rekindle_data::{LabelSet, TaskKind};
 use rekindle_nn::{Activation, Dropout, Embedding, Heads, LayerNorm, Linear, Noise, Rows};
 use rekindle_train::batch::{Batch, Layout, Row};
@@ -19,15 +21,13 @@ const ROUNDING: f64 = 1e-5;
 /// Rows of the attention cases.
 const ROW_LENGTHS: [usize; 3] = [3, 5, 1];
 
-/// What padding holds: attention that reads it is far off.
-const PADDING: f32 = 7.0;
-
 /// Measures every operation that a model or an objective uses.
 pub(super) fn measure<B: TrainableBackend>(suite: &mut Suite, device: &B::Device) {
     let stored = Stored::operations();
     layers::<B>(suite, &stored, device);
     elementwise::<B>(suite, &stored, device);
     attention::<B>(suite, &stored, device);
+    decoder::measure::<B>(suite, &stored, device);
     losses::<B>(suite, &stored, device);
     tagging::<B>(suite, &stored, device);
     rearrangements::<B>(suite, &stored, device);
@@ -42,10 +42,7 @@ fn layers<B: TrainableBackend>(suite: &mut Suite, stored: &Stored, device: &B::D
     });
     let mut linear = stored.case("linear");
     // Checkpoints hold the transpose of the layer's weight.
-    linear.inputs[1] = Input {
-        value: linear.inputs[1].value.transposed(),
-        gradient: linear.inputs[1].gradient.transposed(),
-    };
+    linear.inputs[1] = linear.inputs[1].transposed();
     suite.operation::<B, 2>(row("linear"), &linear, device, |inputs| {
         let x = inputs.take();
         let weight = Param::from_tensor(inputs.take());
@@ -98,27 +95,26 @@ fn elementwise<B: TrainableBackend>(suite: &mut Suite, stored: &Stored, device: 
 }
 
 fn attention<B: TrainableBackend>(suite: &mut Suite, stored: &Stored, device: &B::Device) {
-    const HEADS: usize = 2;
+    let case = stored.case("attention");
+    let heads = Heads::bidirectional(2, 4);
     let ragged = Rows::ragged(ROW_LENGTHS.to_vec());
-    let padded = Rows::padded(ROW_LENGTHS.to_vec(), super::model::WIDTH_MULTIPLE);
+    let padded = Rows::padded(ROW_LENGTHS.to_vec(), super::WIDTH_MULTIPLE);
     for (name, rows) in [("attention, ragged", ragged), ("attention, padded", padded)] {
-        let mut case = stored.case("attention");
-        for input in &mut case.inputs {
-            input.value = input.value.padded(&rows, PADDING);
-            input.gradient = input.gradient.padded(&rows, 0.0);
-        }
-        // What comes out at padding means nothing: only the tokens are compared.
-        let starts = rows.starts();
-        let tokens = starts.iter().zip(rows.lengths());
-        let tokens = tokens.flat_map(|(&start, &length)| start as i64..(start + length) as i64);
-        let tokens = indices(&tokens.collect::<Vec<_>>(), device);
         let row = (name, What::Forward, ROUNDING);
-        suite.operation::<B, 2>(row, &case, device, |inputs| {
+        suite.operation::<B, 2>(row, &case.placed(&rows), device, |inputs| {
             let qkv = [inputs.take(), inputs.take(), inputs.take()];
-            let heads = Heads::bidirectional(HEADS, qkv[0].dims()[1] / HEADS);
-            B::attend(qkv, heads, &Dropout::new(0.0, 0), &rows).select(0, tokens)
+            let mixed = B::attend(qkv, heads, &Dropout::new(0.0, 0), &rows);
+            mixed.select(0, tokens(&rows, device))
         });
     }
+}
+
+/// The slots that hold tokens: what comes out at padding means nothing.
+pub(super) fn tokens<B: Backend>(rows: &Rows, device: &B::Device) -> Tensor<B, 1, Int> {
+    let starts = rows.starts();
+    let tokens = starts.iter().zip(rows.lengths());
+    let tokens = tokens.flat_map(|(&start, &length)| start as i64..(start + length) as i64);
+    indices(&tokens.collect::<Vec<_>>(), device)
 }
 
 fn losses<B: TrainableBackend>(suite: &mut Suite, stored: &Stored, device: &B::Device) {
@@ -264,7 +260,7 @@ fn dropout<B: TrainableBackend>(suite: &mut Suite, stored: &Stored, device: &B::
     });
 }
 
-fn indices<B: TrainableBackend>(indices: &[i64], device: &B::Device) -> Tensor<B, 1, Int> {
+fn indices<B: Backend>(indices: &[i64], device: &B::Device) -> Tensor<B, 1, Int> {
     let indices: Vec<i32> = indices.iter().map(|&index| index as i32).collect();
     Tensor::from_data(indices.as_slice(), device)
 }

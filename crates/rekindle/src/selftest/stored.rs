@@ -5,6 +5,9 @@ use rekindle_nn::Rows;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
+/// What padding holds: attention that reads it is far off.
+const PADDING: f32 = 7.0;
+
 /// A row-major array on the host.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Array {
@@ -61,6 +64,30 @@ pub(super) struct Case {
     pub(super) output: Array,
     /// Gradient that arrives at the output.
     pub(super) up: Array,
+}
+
+impl Input {
+    /// The transpose of a matrix, and of its gradient.
+    pub(super) fn transposed(&self) -> Self {
+        Self {
+            value: self.value.transposed(),
+            gradient: self.gradient.transposed(),
+        }
+    }
+}
+
+impl Case {
+    /// The same with its tokens in the slots of `rows`; the output has no slots of padding.
+    pub(super) fn placed(&self, rows: &Rows) -> Self {
+        let place = |input: &Input| Input {
+            value: input.value.padded(rows, PADDING),
+            gradient: input.gradient.padded(rows, 0.0),
+        };
+        Self {
+            inputs: self.inputs.iter().map(place).collect(),
+            ..self.clone()
+        }
+    }
 }
 
 /// Arrays by name.

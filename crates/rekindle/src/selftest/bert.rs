@@ -2,32 +2,21 @@
 //! both layouts.
 
 use rekindle_bert::{BertConfig, BertNames, SequenceClassifier};
-use rekindle_data::{Batching, LabelSet, TaskKind};
-use rekindle_nn::{
-    Lora, Targets, TensorSource, is_transposed, list, load, load_adapter, lora_scale, tensor_name,
-};
+use rekindle_data::{LabelSet, TaskKind};
+use rekindle_nn::{Lora, Targets, TensorSource, load, load_adapter, lora_scale};
 use rekindle_train::batch::{Batch, Layout, Row};
 use rekindle_train::evaluate::Runner;
-use rekindle_train::events::Event;
 use rekindle_train::objective::{Objective, Target};
-use rekindle_train::optimizer::{Gradients, to_host};
-use rekindle_train::recipe::{DataRecipe, Recipe, TrainRecipe};
-use rekindle_train::run::{Hooks, Run, run};
+use rekindle_train::optimizer::Gradients;
 use rekindle_train::task::{RowTask, Task, TrainableBackend};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::What;
 use super::compare::Scale;
-use super::stored::{Array, Stored};
+use super::passes::{MODEL, compare, follow, recipe};
+use super::stored::Stored;
 use super::suite::{Computed, Suite, host};
-
-/// Largest deviation from torch's f32 of logits, of gradients (to the largest of a tensor, and to the
-/// norm over all where that is tiny), and of the losses and norms of a trajectory.
-const MODEL: f64 = 1e-4;
-
-/// Rows of the padded layout are as long as on GPUs.
-pub(super) const WIDTH_MULTIPLE: usize = 16;
 
 /// Rows of a batch in the stored trajectory.
 const BATCH_SIZE: usize = 4;
@@ -45,7 +34,7 @@ macro_rules! fixture {
 /// Measures the tiny model.
 pub(super) fn measure<B: TrainableBackend>(suite: &mut Suite, device: &B::Device) {
     let padded = Layout::Padded {
-        multiple: WIDTH_MULTIPLE,
+        multiple: super::WIDTH_MULTIPLE,
     };
     for (kind, tiny) in [("", Tiny::whole()), (" with LoRA", Tiny::adapted())] {
         for (word, layout) in [("ragged", Layout::Ragged), ("padded", padded)] {
@@ -193,43 +182,14 @@ impl Tiny {
         let loss = self.objective.loss_sum(logits.clone(), &targets) / BATCH_SIZE as f64;
         let mut gradients = Gradients::<B>::default();
         gradients.add(&model, loss.backward());
-        let missing = gradients.missing(&model);
-        assert!(missing.is_empty(), "no gradient of {}", missing.join(", "));
         let logits = Computed {
             scale: Scale::One,
             ..Computed::new("logits", host(logits), &self.expected.floats("logits"))
         };
         let loss = Computed::new("loss", host(loss), &self.expected.floats("loss"));
-        [vec![logits], vec![loss], self.gradients(&model, &gradients)]
-    }
-
-    fn gradients<B: TrainableBackend>(
-        &self,
-        model: &SequenceClassifier<B>,
-        gradients: &Gradients<B>,
-    ) -> Vec<Computed> {
-        let mut parameters = list::<B, _>(model);
-        parameters.retain(|parameter| parameter.is_trainable);
-        let computed = parameters.iter().map(|parameter| {
-            let path = &parameter.path;
-            let stored = format!("grad.{}", tensor_name(&self.names, path));
-            let stored = self.expected.floats(&stored);
-            let stored = if is_transposed(&self.names, path) {
-                stored.transposed()
-            } else {
-                stored
-            };
-            let found = gradients.get(&path.name).cloned();
-            let found = to_host(found.expect("every parameter has a gradient"));
-            Computed::new(&path.name, found, &stored)
-        });
-        let mut computed: Vec<Computed> = computed.collect();
-        let squares = computed.iter().flat_map(|tensor| &tensor.stored);
-        let norm = squares.map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt();
-        for tensor in &mut computed {
-            tensor.scale = Scale::Gradient { norm };
-        }
-        computed
+        let expected = |name: &str| self.expected.floats(&format!("grad.{name}"));
+        let gradients = compare(&model, &gradients, &self.names, expected);
+        [vec![logits], vec![loss], gradients]
     }
 
     /// Losses and gradient norms of the training loop itself.
@@ -240,65 +200,10 @@ impl Tiny {
             layout,
             batch_size: BATCH_SIZE,
         };
-        let (mut losses, mut norms) = (Vec::new(), Vec::new());
-        let mut events = |event: Event| {
-            if let Event::Step(step) = event {
-                losses.push(step.loss as f32);
-                norms.push(step.grad_norm as f32);
-            }
-        };
-        let hooks = Hooks {
-            events: &mut events,
-            save: &mut |_| Ok(()),
-            sample: None,
-            checkpoint: None,
-            control: &(),
-        };
-        let recipe = recipe();
-        let of_rows = Run {
-            recipe: &recipe,
-            runner,
-            train: &self.rows,
-            valid: &[],
-            from: None,
-            forward_rows: None,
-        };
-        let outcome = run(of_rows, self.model::<B>(device), hooks);
-        if let Err(error) = outcome {
-            panic!("{error}");
-        }
-        let trace = |label, found, stored: &[f32]| {
-            let stored = Array {
-                shape: vec![stored.len()],
-                values: stored.to_vec(),
-            };
-            vec![Computed {
-                scale: Scale::Each,
-                ..Computed::new(label, found, &stored)
-            }]
-        };
-        [
-            trace("loss of step", losses, &self.trajectory.loss),
-            trace("norm of step", norms, &self.trajectory.grad_norm),
-        ]
-    }
-}
-
-/// The recipe of the stored trajectory: four epochs of five batches.
-fn recipe() -> Recipe {
-    Recipe {
-        data: DataRecipe {
-            batching: Batching::Sequential,
-            ..DataRecipe::default()
-        },
-        train: TrainRecipe {
-            epochs: 4,
-            batch_size: BATCH_SIZE,
-            learning_rate: Some(1e-3),
-            warmup: 2.0,
-            ..TrainRecipe::default()
-        },
-        ..Recipe::default()
+        let Trajectory { loss, grad_norm } = &self.trajectory;
+        let recipe = recipe(4, BATCH_SIZE);
+        let model = self.model::<B>(device);
+        follow((&recipe, runner), &self.rows, model, [loss, grad_norm])
     }
 }
 
