@@ -138,7 +138,7 @@ impl Decoders<'_> {
                 ("--data", &self.rows()),
                 ("--valid", &self.valid()),
                 ("--batch-size", &"8"),
-                ("--max-steps", &"40"),
+                ("--max-steps", &"16"),
                 ("--seed", &"0"),
                 ("--output", &self.slow.path(case.name)),
                 ("--dashboard", &"none"),
