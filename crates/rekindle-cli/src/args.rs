@@ -131,7 +131,8 @@ pub(crate) struct Trained {
     /// Backend: auto, or one that `rekindle doctor` lists.
     #[arg(long, value_name = "NAME", default_value = "auto")]
     pub(crate) backend: String,
-    /// Longest row in tokens; longer ones are cut [default: 256, or what the model can read].
+    /// Most tokens of a row; of a prompt with its answer [default: 256, of texts to be generated 1024,
+    /// or what the model can read].
     #[arg(long, value_name = "N")]
     pub(crate) max_length: Option<usize>,
     /// Task of the model's head [default: told by its `config.json`].

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::backend::Backend;
-use rekindle_data::TaskKind;
+use rekindle_data::{Renderer, TaskKind};
 use rekindle_hub::{
     Adapter, AdapterConfig, AdapterTargets, HubOptions, ModelReference, read_adapted_config,
     resolve, save_adapter,
@@ -50,6 +50,10 @@ impl Base {
             None => base.config_of_head(&adapter),
         };
         base.replace_config(&OF_HEAD, &config);
+        // It may have been trained with a chat template of its own.
+        if base.renderer.is_some() && folder.join("tokenizer_config.json").is_file() {
+            base.renderer = Some(Renderer::open(folder, &base.tokenizer)?);
+        }
         base.adapted = Some(Adapted {
             folder: folder.to_owned(),
             adapter,
@@ -66,9 +70,8 @@ impl Base {
             Some("TOKEN_CLS") => TaskKind::Tag,
             _ => return config,
         };
-        if let Some(class) = self.architecture.class(task) {
-            config.insert("architectures".into(), json!([class]));
-        }
+        let class = self.architecture.class(task);
+        config.insert("architectures".into(), json!([class]));
         let output = self.architecture.output_prefix(task).unwrap_or_default();
         let is_output = |(name, _): &(String, Vec<usize>)| *name == format!("{output}weight");
         let stored = adapter.shapes().find(is_output);

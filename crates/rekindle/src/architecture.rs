@@ -56,6 +56,13 @@ impl Architecture {
         let path = || folder.join("config.json");
         let model_type = json.get("model_type").and_then(Value::as_str);
         let model_type = model_type.unwrap_or_default();
+        if let Some(quantization) = json.get("quantization_config") {
+            let method = quantization.get("quant_method").and_then(Value::as_str);
+            return Err(Error::Quantized {
+                path: path(),
+                method: method.unwrap_or("unknown").to_owned(),
+            });
+        }
         let failed = |source: Box<dyn std::error::Error + Send + Sync>| Error::Config {
             path: path(),
             source,
@@ -163,16 +170,17 @@ impl Architecture {
     }
 
     /// The name of transformers' class for this task.
-    pub(crate) fn class(&self, task: TaskKind) -> Option<String> {
+    pub(crate) fn class(&self, task: TaskKind) -> String {
         match self {
             Self::Bert(config) => {
                 let head = match task {
                     TaskKind::Tag => "TokenClassification",
                     _ => "SequenceClassification",
                 };
-                Some(format!("{}For{head}", config.class_prefix))
+                format!("{}For{head}", config.class_prefix)
             }
-            Self::Llama(_) | Self::Gpt2(_) => None,
+            Self::Llama(config) => config.class.to_owned(),
+            Self::Gpt2(_) => "GPT2LMHeadModel".to_owned(),
         }
     }
 

@@ -121,12 +121,12 @@ impl Base {
 
     /// The task of the checkpoint's head, by its class name and `problem_type`.
     pub fn task(&self) -> Option<TaskKind> {
+        if self.renderer.is_some() {
+            return Some(TaskKind::Generate);
+        }
         let class = self.class()?;
         if class.ends_with("ForTokenClassification") {
             return Some(TaskKind::Tag);
-        }
-        if class.ends_with("ForCausalLM") || class == "GPT2LMHeadModel" {
-            return Some(TaskKind::Generate);
         }
         let outputs = self.labels().map_or(2, |labels| labels.len());
         let problem = self.json.get("problem_type").and_then(Value::as_str);
@@ -212,9 +212,8 @@ impl Base {
     pub(crate) fn config_of(&self, objective: &Objective) -> Map<String, Value> {
         let task = objective.task();
         let mut config = self.json.clone();
-        if let Some(class) = self.architecture.class(task) {
-            config.insert("architectures".into(), json!([class]));
-        }
+        let class = self.architecture.class(task);
+        config.insert("architectures".into(), json!([class]));
         // Both spellings of the file's type that transformers has had; ours is always f32.
         config.shift_remove("torch_dtype");
         config.insert("dtype".into(), json!("float32"));

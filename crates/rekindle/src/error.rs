@@ -153,6 +153,14 @@ pub enum Error {
         /// The values that are known.
         known: Vec<&'static str>,
     },
+    /// The weights are not plain numbers.
+    #[error("`{}` is of a quantized model (`{method}`)", path.display())]
+    Quantized {
+        /// The `config.json`.
+        path: PathBuf,
+        /// Its `quant_method`.
+        method: String,
+    },
     /// The model is of the other kind: encoders score, decoders write.
     #[error("this model {}, it cannot do the task `{task}`", if *is_decoder { "writes text" } else { "scores text" })]
     OtherKind {
@@ -352,6 +360,7 @@ impl Error {
             Self::Config { .. }
             | Self::Architecture { .. }
             | Self::OtherKind { .. }
+            | Self::Quantized { .. }
             | Self::OnlyGenerate { .. }
             | Self::LongSample { .. }
             | Self::Precision { .. }
@@ -389,7 +398,7 @@ impl Error {
     fn hint_of_data(&self) -> Option<String> {
         match self {
             Self::Skipped { .. } => Some(
-                "give a larger `--max-length`, or `truncation = \"left\"`, which keeps the answers"
+                "give a larger `--max-length`; in training, `--set data.truncation=left` keeps the answers"
                     .into(),
             ),
             Self::OtherTask { expected, .. } => {
@@ -417,6 +426,9 @@ impl Error {
             ),
             Self::OtherKind { .. } => {
                 Some("take a decoder, such as Llama, Qwen or GPT-2, for data without labels".into())
+            }
+            Self::Quantized { .. } => {
+                Some("take the model that it was made from, in f32, f16 or bf16".into())
             }
             Self::OnlyGenerate { key, .. } => Some(format!("remove `{key}`")),
             Self::LongSample { .. } => Some("shorten it".into()),

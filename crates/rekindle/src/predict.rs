@@ -29,6 +29,9 @@ const ROWS_AT_ONCE: usize = 1024;
 /// Rows of a forward pass.
 const BATCH_SIZE: usize = 32;
 
+/// Tokens of a forward pass, padding included, if rows are as long as they may be.
+const BATCH_TOKENS: usize = 32 * 256;
+
 /// A fine-tuned model and what its outputs mean.
 #[derive(Debug)]
 pub struct Predictor {
@@ -128,9 +131,13 @@ impl Predictor {
         if !self.objective.labels().names().is_empty() {
             examples.check_labels(self.objective.labels())?;
         }
+        let limit = Limit {
+            truncation: examples.default_truncation(),
+            ..self.limit
+        };
         let tokenized = self
             .base
-            .tokenize(&examples, self.objective.labels(), self.limit, 0.0)?;
+            .tokenize(&examples, self.objective.labels(), limit, 0.0)?;
         if tokenized.rows.is_empty() {
             return Err(Error::NoRows {
                 skipped: tokenized.skipped,
@@ -213,7 +220,7 @@ impl Predictor {
             task,
             objective,
             layout: backend.layout(),
-            batch_size: BATCH_SIZE,
+            batch_size: (BATCH_TOKENS / self.limit.max_length).clamp(1, BATCH_SIZE),
         }
     }
 

@@ -14,7 +14,7 @@ mod session;
 
 use std::collections::HashSet;
 
-use rekindle_data::{LabelSet, Limit, Split, TaskKind, stratified_split};
+use rekindle_data::{LabelSet, Limit, TaskKind, stratified_split};
 use rekindle_hub::{HubOptions, Progress, resolve};
 use rekindle_train::batch::Row;
 use rekindle_train::events::{Events, Finish};
@@ -92,15 +92,8 @@ pub fn prepare(
         valid.check_labels(&labels)?;
     }
     let limit = limit(&recipe.data, &base, &examples)?;
-    let prompt_weight = recipe.data.prompt_loss_weight;
-    let tokenize = |examples: &Examples| base.tokenize(examples, &labels, limit, prompt_weight);
-    let tokenized = tokenize(&examples)?;
-    if tokenized.rows.is_empty() {
-        return Err(Error::NoRows {
-            skipped: tokenized.skipped,
-        });
-    }
-    let valid_tokenized = valid_examples.as_ref().map(tokenize).transpose()?;
+    let files = (&examples, valid_examples.as_ref());
+    let (found, [train, valid]) = rows(&recipe, &base, (&labels, limit), files)?;
     recipe.model.task = Some(task);
     recipe.data.max_length = Some(limit.max_length);
     recipe.data.truncation = Some(limit.truncation);
@@ -116,8 +109,7 @@ pub fn prepare(
         None => RunFolder::plan(&recipe, task)?,
     };
     let objective = Objective::new(task, labels);
-    let mut briefing = Briefing::new(&examples, valid_examples.as_ref(), &tokenized);
-    let [train, valid] = split(&recipe, tokenized, valid_tokenized, &examples);
+    let mut briefing = Briefing::new(&examples, valid_examples.as_ref(), &found);
     check(&recipe, task, !valid.is_empty())?;
     let plan = Plan::new(&recipe, &train);
     briefing.complete(&base, &objective, [&train, &valid], &plan);
@@ -196,6 +188,31 @@ fn refuse_idle(recipe: &Recipe, task: TaskKind) -> Result<(), Error> {
     }
 }
 
+/// Training and validation rows, and what became of the training file's.
+fn rows(
+    recipe: &Recipe,
+    base: &Base,
+    (labels, limit): (&LabelSet, Limit),
+    (train, valid): (&Examples, Option<&Examples>),
+) -> Result<(Tokenized, [Vec<Row>; 2]), Error> {
+    let weight = recipe.data.prompt_loss_weight;
+    let mut found = base.tokenize(train, labels, limit, weight)?;
+    let all = std::mem::take(&mut found.rows);
+    if all.is_empty() {
+        return Err(Error::NoRows {
+            skipped: found.skipped,
+        });
+    }
+    // A row is judged by its answer alone, whatever its prompt counts in training.
+    let judged = |examples| Ok::<_, Error>(base.tokenize(examples, labels, limit, 0.0)?.rows);
+    let rows = match valid {
+        Some(valid) => [all, judged(valid)?],
+        None if weight > 0.0 => split(recipe, [all, judged(train)?], train),
+        None => split(recipe, [all.clone(), all], train),
+    };
+    Ok((found, rows))
+}
+
 /// How long rows may be, and what happens to longer ones.
 fn limit(recipe: &DataRecipe, base: &Base, examples: &Examples) -> Result<Limit, Error> {
     let truncation = recipe.truncation;
@@ -215,31 +232,18 @@ pub(crate) fn max_length(asked: Option<usize>, base: &Base) -> Result<usize, Err
     }
 }
 
-/// Training and validation rows: as the files say, or split by the recipe's fraction.
-fn split(
-    recipe: &Recipe,
-    train: Tokenized,
-    valid: Option<Tokenized>,
-    examples: &Examples,
-) -> [Vec<Row>; 2] {
-    if let Some(valid) = valid {
-        return [train.rows, valid.rows];
-    }
+/// Training and validation rows, split by the recipe's fraction; both parts of the same rows.
+fn split(recipe: &Recipe, [train, valid]: [Vec<Row>; 2], examples: &Examples) -> [Vec<Row>; 2] {
     let classes = examples.classes();
-    let keys: Vec<&str> = train
-        .rows
-        .iter()
-        .map(|row| classes[row.number - 1])
-        .collect();
-    let Split { valid, .. } =
-        stratified_split(&keys, recipe.data.valid_fraction, recipe.train.seed);
-    let is_valid: HashSet<usize> = valid.into_iter().collect();
-    let (valid, train): (Vec<_>, Vec<_>) = train
-        .rows
-        .into_iter()
-        .enumerate()
-        .partition(|(index, _)| is_valid.contains(index));
-    [train, valid].map(|rows| rows.into_iter().map(|(_, row)| row).collect())
+    let keys: Vec<&str> = train.iter().map(|row| classes[row.number - 1]).collect();
+    let split = stratified_split(&keys, recipe.data.valid_fraction, recipe.train.seed);
+    let chosen: HashSet<usize> = split.valid.into_iter().collect();
+    let keep = |rows: Vec<Row>, is_valid: bool| {
+        let rows = rows.into_iter().enumerate();
+        let kept = rows.filter(|(index, _)| chosen.contains(index) == is_valid);
+        kept.map(|(_, row)| row).collect()
+    };
+    [keep(train, false), keep(valid, true)]
 }
 
 impl Prepared {

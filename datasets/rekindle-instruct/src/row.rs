@@ -144,7 +144,7 @@ fn has(record: &Record, field: &str) -> bool {
 /// The text of an answer, which must not be empty.
 fn answer(record: &Record, field: &str) -> Result<String, RowError> {
     let text = text(record, field)?;
-    if text.is_empty() {
+    if text.trim().is_empty() {
         let fix = "write the answer or remove the row";
         return Err(RowError::new(record.line, "is empty", fix).in_field(field));
     }

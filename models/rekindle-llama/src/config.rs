@@ -13,6 +13,8 @@ use crate::rope::{self, RopeJson};
 )]
 #[derive(Clone, Debug, PartialEq)]
 pub struct LlamaConfig {
+    /// Name of transformers' class of the language model.
+    pub class: &'static str,
     /// Rows of the token embedding.
     pub vocab_size: usize,
     /// Width of the hidden states.
@@ -218,6 +220,12 @@ impl LlamaJson {
         let (theta, scaling) = rope::read(scaling, theta, self.max_position_embeddings)?;
         let has_bias = variant != Variant::Mistral && self.attention_bias;
         Ok(LlamaConfig {
+            class: match variant {
+                Variant::Llama => "LlamaForCausalLM",
+                Variant::Mistral => "MistralForCausalLM",
+                Variant::Qwen2 => "Qwen2ForCausalLM",
+                Variant::Qwen3 => "Qwen3ForCausalLM",
+            },
             windows: self.windows(variant)?,
             vocab_size: self.vocab_size,
             hidden_size: self.hidden_size,

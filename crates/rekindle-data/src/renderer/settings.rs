@@ -64,7 +64,9 @@ impl Settings {
                     Err(_) => {}
                     Ok(id) => named.push((name, Special { text, id })),
                 }
-            } else if let Some(id) = ids_of(&generation, &model, name).first()
+            // A name that is given as null means that there is no such token.
+            } else if (name == "eos_token" || !config.contains_key(name))
+                && let Some(id) = ids_of(&generation, &model, name).first()
                 && let Some(text) = tokenizer.id_to_token(*id)
             {
                 named.push((name, Special { text, id: *id }));

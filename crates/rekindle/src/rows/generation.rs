@@ -52,7 +52,18 @@ impl Examples {
         let examples: Vec<_> = rows.iter().map(|(_, row)| *row).collect();
         let mut tokenized = Tokenized::default();
         let (mut too_long, mut without_target) = (0, 0);
-        let results = renderer.examples(&examples, limit, prompt_loss_weight);
+        // Of a text every part teaches, so a long one becomes several rows.
+        let is_text = |row: &&GenerationExample| matches!(row.content, Content::Text(_));
+        let is_windowed = limit.truncation == Truncation::Right && examples.iter().all(is_text);
+        let limit_of_row = Limit {
+            max_length: if is_windowed {
+                usize::MAX
+            } else {
+                limit.max_length
+            },
+            ..limit
+        };
+        let results = renderer.examples(&examples, limit_of_row, prompt_loss_weight);
         for (index, result) in results.into_iter().enumerate() {
             let result = result.map_err(|source| {
                 let (path, line) = place(rows[index]);
@@ -67,12 +78,13 @@ impl Examples {
                     truncated,
                 } => {
                     tokenized.truncated += usize::from(truncated);
-                    tokenized.rows.push(Row {
+                    let parts = windows(&ids, &weights, limit.max_length);
+                    tokenized.rows.extend(parts.map(|(ids, weights)| Row {
                         type_ids: vec![0; ids.len()],
                         ids,
                         target: Target::Tokens(weights),
                         number: index + 1,
-                    });
+                    }));
                 }
             }
         }
@@ -89,8 +101,41 @@ impl Examples {
     }
 }
 
+/// A row in parts of at most `most` tokens. Each part begins with the last token of the one before, so that
+/// every token but the first of all is a target once.
+fn windows(
+    ids: &[u32],
+    weights: &[f32],
+    most: usize,
+) -> impl Iterator<Item = (Vec<u32>, Vec<f32>)> {
+    let step = most.saturating_sub(1).max(1);
+    let starts = (0..ids.len().saturating_sub(1).max(1)).step_by(step);
+    starts.map(move |start| {
+        let end = ids.len().min(start + most);
+        let mut weights = weights[start..end].to_vec();
+        weights[0] = 0.0;
+        (ids[start..end].to_vec(), weights)
+    })
+}
+
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn a_long_text_is_cut_so_that_each_token_is_a_target_once() {
+        for length in [2, 3, 4, 5, 9, 10, 11] {
+            let ids: Vec<u32> = (0..length).collect();
+            let mut weights = vec![1.0; ids.len()];
+            weights[0] = 0.0;
+            let mut targets: Vec<u32> = Vec::new();
+            for (ids, weights) in windows(&ids, &weights, 4) {
+                assert!((2..=4).contains(&ids.len()), "{length}: {ids:?}");
+                assert_eq!(weights[0], 0.0);
+                targets.extend(&ids[1..]);
+            }
+            assert_eq!(targets, ids[1..], "{length}");
+        }
+    }
+
     use std::path::Path;
 
     use rekindle_data::{Format, Source, TextTokenizer};

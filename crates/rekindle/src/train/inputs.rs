@@ -33,6 +33,19 @@ impl Inputs {
         for name in ["config.json", "tokenizer.json"] {
             hashes.insert(name.to_owned(), hash(&base.folder.join(name))?);
         }
+        // These decide how a prompt becomes tokens.
+        let texts = [
+            "tokenizer_config.json",
+            "special_tokens_map.json",
+            "chat_template.jinja",
+            "generation_config.json",
+        ];
+        for name in texts.into_iter().filter(|_| base.renderer.is_some()) {
+            let path = base.folder.join(name);
+            if path.exists() {
+                hashes.insert(name.to_owned(), hash(&path)?);
+            }
+        }
         if let Some(adapted) = &base.adapted {
             hashes.extend(weights(&adapted.folder)?);
             let config = "adapter_config.json";

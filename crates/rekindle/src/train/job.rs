@@ -8,7 +8,7 @@ use rekindle_data::LabelSet;
 use rekindle_nn::{Adaptation, LoadReport, count, group, list};
 use rekindle_train::events::{Event, Events, Finish, Load, Start};
 use rekindle_train::method::{self, Anatomy};
-use rekindle_train::recipe::MethodKind;
+use rekindle_train::recipe::{MethodKind, Precision};
 use rekindle_train::run::{Control, metric};
 use rekindle_train::task::{TrainableBackend, TrainableModel};
 
@@ -219,8 +219,6 @@ impl Prepared {
     }
 
     fn start(&self, session: &Session, [trainable, parameters]: [usize; 2]) -> Start {
-        /// Bytes of an f32.
-        const NUMBER: usize = 4;
         let Briefing {
             notes,
             warnings: _,
@@ -244,11 +242,19 @@ impl Prepared {
             valid_rows: self.valid.len(),
             trainable_parameters: trainable,
             parameters,
-            // A gradient and two moments for each trained number.
-            state_bytes: NUMBER * (parameters + 3 * trainable),
+            state_bytes: self.state_bytes(trainable, parameters),
             metric: metric.filter(|_| is_chosen).map(str::to_owned),
             data: notes.iter().chain(plan).cloned().chain(baseline).collect(),
             environment: self.environment(),
+        }
+    }
+
+    /// Bytes of the weights, and of a gradient, two moments and, of weights in bf16, a master in f32 for
+    /// each trained number.
+    fn state_bytes(&self, trainable: usize, parameters: usize) -> usize {
+        match self.recipe.run.dtype {
+            Precision::F32 => 4 * parameters + 12 * trainable,
+            Precision::Bf16 => 2 * parameters + 16 * trainable,
         }
     }
 
