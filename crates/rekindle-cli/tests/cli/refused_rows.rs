@@ -76,7 +76,7 @@ fn many_rows_that_are_too_long() {
     let rows = [pair(" it"), pair(&" it".repeat(20))];
     assert_snapshot!(refusal(&rows, &["--max-length", "16"]), @r#"
     error: 1 of 2 rows have nothing to learn from: 1 longer than 16 tokens, 0 without an answer
-    hint: give a larger `--max-length`, or `truncation = "left"`, which keeps the answers
+    hint: give a larger `--max-length`; in training, `--set data.truncation=left` keeps the answers
     "#);
 }
 
