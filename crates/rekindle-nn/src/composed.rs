@@ -2,6 +2,7 @@
 
 mod attention;
 
+use crate::cast;
 use burn::tensor::{DType, Int, Tensor, activation, backend::Backend};
 
 use crate::AdamWStep;
@@ -16,11 +17,11 @@ pub(crate) fn normalize_layer<B: Backend>(
     epsilon: f64,
 ) -> Tensor<B, 2> {
     let dtype = x.dtype();
-    let x = x.cast(DType::F32);
+    let x = cast(x, DType::F32);
     let mean = x.clone().mean_dim(1); // [N, 1]
     let centered = x - mean;
     let variance = (centered.clone() * centered.clone()).mean_dim(1); // [N, 1]
-    let normalized = (centered / (variance + epsilon).sqrt()).cast(dtype);
+    let normalized = cast(centered / (variance + epsilon).sqrt(), dtype);
     normalized * scale.unsqueeze() + shift.unsqueeze()
 }
 
@@ -31,9 +32,9 @@ pub(crate) fn normalize_rms<B: Backend>(
     epsilon: f64,
 ) -> Tensor<B, 2> {
     let dtype = x.dtype();
-    let x = x.cast(DType::F32);
+    let x = cast(x, DType::F32);
     let square = (x.clone() * x.clone()).mean_dim(1); // [N, 1]
-    let normalized = (x / (square + epsilon).sqrt()).cast(dtype);
+    let normalized = cast(x / (square + epsilon).sqrt(), dtype);
     normalized * scale.unsqueeze()
 }
 

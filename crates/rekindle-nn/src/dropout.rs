@@ -1,5 +1,6 @@
 //! Dropout whose masks can be drawn again.
 
+use crate::cast;
 use burn::module::Module;
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 
@@ -41,6 +42,6 @@ impl Dropout {
         let mask = noise.mask(self.site as u64, self.probability, shape.num_elements());
         let mask = Tensor::<B, D>::from_data(TensorData::new(mask, shape), &x.device());
         let dtype = x.dtype();
-        x * mask.cast(dtype)
+        x * cast(mask, dtype)
     }
 }

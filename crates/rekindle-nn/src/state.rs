@@ -1,5 +1,6 @@
 //! A module's trainable parameters out and in again, exactly, while it is trained.
 
+use crate::cast;
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 
@@ -48,7 +49,7 @@ pub fn restore_trainable<B: Backend, M: Module<B>>(
                     let restored = replace(parameter, TensorData::new(values, shape));
                     restored.map(|tensor| {
                         let untracked = tensor.set_require_grad(false);
-                        untracked.cast(dtype).require_grad()
+                        cast(untracked, dtype).require_grad()
                     })
                 }
                 Err(error) => {

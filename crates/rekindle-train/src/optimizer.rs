@@ -6,7 +6,7 @@ use burn::module::{AutodiffModule, Param};
 use burn::tensor::{DType, Tensor, TensorData, backend::AutodiffBackend};
 use rekindle_nn::{
     AdamWStep, ExportedTensor, NamedMapper, NamedVisitor, ParameterPath, TensorSource,
-    TrainBackend, WeightsError, list, map_named, visit_named,
+    TrainBackend, WeightsError, cast, list, map_named, visit_named,
 };
 
 use crate::task::{Inner, TrainableBackend};
@@ -122,7 +122,7 @@ impl<B: TrainableBackend> NamedVisitor<B> for Collect<'_, B> {
         let Some(gradient) = tensor.grad_remove(self.gradients) else {
             return;
         };
-        let gradient = gradient.flatten::<1>(0, D - 1).cast(DType::F32);
+        let gradient = cast(gradient.flatten::<1>(0, D - 1), DType::F32);
         let sum = match self.sums.remove(&path.name) {
             Some(sum) => sum + gradient,
             None => gradient,
@@ -254,7 +254,7 @@ impl<A: TrainableBackend> NamedMapper<A> for Update<'_, A> {
         let tensor = parameter.into_value().inner();
         let (shape, device, dtype) = (tensor.dims(), tensor.device(), tensor.dtype());
         let master = self.optimizer.masters.remove(&path.name);
-        let tensor = master.unwrap_or_else(|| tensor.flatten::<1>(0, D - 1).cast(DType::F32));
+        let tensor = master.unwrap_or_else(|| cast(tensor.flatten::<1>(0, D - 1), DType::F32));
         let zeros = || Tensor::zeros([tensor.dims()[0]], (&device, DType::F32));
         let [moment1, moment2] = self
             .optimizer
@@ -283,7 +283,7 @@ impl<A: TrainableBackend> NamedMapper<A> for Update<'_, A> {
             let masters = &mut self.optimizer.masters;
             masters.insert(path.name.clone(), tensor.clone());
         }
-        let tensor = Tensor::from_inner(tensor.cast(dtype).reshape(shape));
+        let tensor = Tensor::from_inner(cast(tensor, dtype).reshape(shape));
         Param::initialized(id, tensor.require_grad())
     }
 }

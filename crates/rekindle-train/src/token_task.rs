@@ -8,7 +8,7 @@
 use std::ops::Range;
 
 use burn::tensor::{DType, Int, Tensor, activation};
-use rekindle_nn::{CausalLm, Depth, Model, Place, Slots, TrainBackend, list};
+use rekindle_nn::{CausalLm, Depth, Model, Place, Slots, TrainBackend, cast, list};
 
 use crate::batch::Batch;
 use crate::optimizer::Gradients;
@@ -191,21 +191,21 @@ struct Losses<B: TrainBackend> {
 impl<B: TrainBackend> Losses<B> {
     /// From logits `[targets, V]`, in f32 whatever their type.
     fn new(logits: Tensor<B, 2>, next: &[(u32, f32)]) -> Self {
-        let logits = logits.cast(DType::F32);
+        let logits = cast(logits, DType::F32);
         let ids: Vec<i32> = next.iter().map(|(id, _)| *id as i32).collect();
         let ids: Tensor<B, 1, Int> = Tensor::from_data(ids.as_slice(), &logits.device());
         let ids = ids.unsqueeze_dim::<2>(1); // [targets, 1]
         let is_right = logits.clone().argmax(1).equal(ids.clone()).float();
         Self {
             each: activation::log_softmax(logits, 1).gather(1, ids).neg(),
-            is_right: is_right.cast(DType::F32),
+            is_right: cast(is_right, DType::F32),
         }
     }
 
     fn weighted_sum(self, next: &[(u32, f32)]) -> Tensor<B, 1> {
         let weights: Vec<f32> = next.iter().map(|(_, weight)| *weight).collect();
         let weights: Tensor<B, 1> = Tensor::from_data(weights.as_slice(), &self.each.device());
-        (self.each * weights.cast(DType::F32).unsqueeze_dim(1)).sum()
+        (self.each * cast(weights, DType::F32).unsqueeze_dim(1)).sum()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Attention composed of Burn's operations, over whole rows and over the columns of a cache.
 
+use crate::cast;
 use burn::tensor::{Bool, DType, Int, Tensor, TensorData, activation, backend::Backend};
 
 use crate::{Columns, Dropout, Heads, LayerCache, Noise, Rows, Sight, TrainBackend};
@@ -94,12 +95,12 @@ fn mix<B: Backend>(
         .reshape([rows, queries, width, seen])
         / (size as f64).sqrt();
     let dtype = scores.dtype();
-    let scores = scores.cast(DType::F32);
+    let scores = cast(scores, DType::F32);
     let scores = match bias {
         Some(bias) => scores + bias,
         None => scores,
     };
-    let weights = dropout.forward(activation::softmax(scores, 3).cast(dtype), noise);
+    let weights = dropout.forward(cast(activation::softmax(scores, 3), dtype), noise);
     weights
         .reshape([rows, keys, group, seen])
         .matmul(v) // [B, K, H/K·T, C]
