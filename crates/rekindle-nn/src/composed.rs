@@ -2,10 +2,9 @@
 
 mod attention;
 
-use crate::cast;
 use burn::tensor::{DType, Int, Tensor, activation, backend::Backend};
 
-use crate::AdamWStep;
+use crate::{AdamWStep, cast};
 
 pub(crate) use attention::{attend, attend_cached};
 

@@ -1,10 +1,9 @@
 //! Dropout whose masks can be drawn again.
 
-use crate::cast;
 use burn::module::Module;
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 
-use crate::Noise;
+use crate::{Noise, cast};
 
 /// Zeroes elements at random in training, and scales the others so that the mean is kept.
 ///

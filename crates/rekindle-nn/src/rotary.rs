@@ -1,9 +1,10 @@
 //! Rotary position embedding, as checkpoints of the Llama kind have it.
 
-use crate::cast;
 use std::f64::consts::TAU;
 
-use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
+use burn::tensor::{Tensor, TensorData, backend::Backend};
+
+use crate::cast;
 
 /// The speeds at which the numbers of a head turn with its position (Su et al., 2021).
 #[derive(Clone, Debug, PartialEq)]
@@ -92,7 +93,7 @@ impl RotaryScaling {
 pub fn rotate<B: Backend>(x: Tensor<B, 2>, [cos, sin]: &[Tensor<B, 2>; 2]) -> Tensor<B, 2> {
     let [slots, width] = x.dims();
     let half = cos.dims()[1];
-    let dtype: DType = x.dtype();
+    let dtype = x.dtype();
     let table = |table: &Tensor<B, 2>| cast(table.clone(), dtype).unsqueeze_dim::<3>(1); // [N, 1, C/2]
     let (cos, sin) = (table(cos), table(sin));
     let x = x.reshape([slots, width / (2 * half), 2 * half]); // [N, H, C]

@@ -1,9 +1,9 @@
 //! A module's trainable parameters out and in again, exactly, while it is trained.
 
-use crate::cast;
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 
+use crate::cast;
 use crate::init::replace;
 use crate::parameters::{NamedMapper, NamedVisitor, ParameterPath, map_named, visit_named};
 use crate::weights::{ExportedTensor, TensorSource, WeightsError};

@@ -47,11 +47,7 @@ impl<B: TrainableBackend> Gradients<B> {
     /// Adds the gradients of another batch.
     pub fn merge(&mut self, other: Self) {
         for (name, gradient) in other.by_name {
-            let sum = match self.by_name.remove(&name) {
-                Some(sum) => sum + gradient,
-                None => gradient,
-            };
-            self.by_name.insert(name, sum);
+            add_to(&mut self.by_name, name, gradient);
         }
     }
 
@@ -86,6 +82,19 @@ impl<B: TrainableBackend> Gradients<B> {
     pub fn get(&self, name: &str) -> Option<&Tensor<Inner<B>, 1>> {
         self.by_name.get(name)
     }
+}
+
+/// Adds to the sum of a name, which may be the first.
+fn add_to<B: burn::tensor::backend::Backend>(
+    sums: &mut HashMap<String, Tensor<B, 1>>,
+    name: String,
+    gradient: Tensor<B, 1>,
+) {
+    let sum = match sums.remove(&name) {
+        Some(sum) => sum + gradient,
+        None => gradient,
+    };
+    sums.insert(name, sum);
 }
 
 /// A vector as a matrix of rows short enough to be summed in order.
@@ -123,11 +132,7 @@ impl<B: TrainableBackend> NamedVisitor<B> for Collect<'_, B> {
             return;
         };
         let gradient = cast(gradient.flatten::<1>(0, D - 1), DType::F32);
-        let sum = match self.sums.remove(&path.name) {
-            Some(sum) => sum + gradient,
-            None => gradient,
-        };
-        self.sums.insert(path.name.clone(), sum);
+        add_to(self.sums, path.name.clone(), gradient);
     }
 }
 

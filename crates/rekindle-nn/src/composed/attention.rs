@@ -1,9 +1,8 @@
 //! Attention composed of Burn's operations, over whole rows and over the columns of a cache.
 
-use crate::cast;
 use burn::tensor::{Bool, DType, Int, Tensor, TensorData, activation, backend::Backend};
 
-use crate::{Columns, Dropout, Heads, LayerCache, Noise, Rows, Sight, TrainBackend};
+use crate::{Columns, Dropout, Heads, LayerCache, Noise, Rows, Sight, TrainBackend, cast};
 
 /// Added to the scores of what a token does not see; their softmax is exactly zero in f32.
 const UNSEEN: f32 = -1e30;
@@ -49,7 +48,8 @@ pub(crate) fn attend_cached<B: Backend>(
     let all = [0..rows, 0..heads.keys, 0..end, 0..heads.size];
     let put = |room: &mut Tensor<B, 4>, x: Tensor<B, 4>| {
         // A tensor that nobody else holds is written in place.
-        let whole = std::mem::replace(room, Tensor::zeros([1; 4], &x.device())).cast(x.dtype());
+        let whole = std::mem::replace(room, Tensor::zeros([1; 4], &x.device()));
+        let whole = cast(whole, x.dtype());
         *room = whole.slice_assign(new.clone(), x);
         room.clone().slice(all.clone())
     };
@@ -115,7 +115,7 @@ fn add<B: Backend>(a: Option<Tensor<B, 4>>, b: Option<Tensor<B, 4>>) -> Option<T
 }
 
 fn bias<B: Backend>(unseen: Tensor<B, 4, Bool>) -> Tensor<B, 4> {
-    unseen.float().cast(DType::F32) * UNSEEN
+    cast(unseen.float(), DType::F32) * UNSEEN
 }
 
 /// Scores of what queries at the columns `past..past + width` do not see of the columns up to their
@@ -170,7 +170,7 @@ fn from_host<B: Backend>(
     device: &B::Device,
 ) -> Tensor<B, 4> {
     let data = TensorData::new(bias, [rows, 1, 1, columns]);
-    Tensor::<B, 4>::from_data(data, device).cast(DType::F32)
+    cast(Tensor::from_data(data, device), DType::F32)
 }
 
 /// Rows laid out as a rectangle of `[B, T]` slots.
