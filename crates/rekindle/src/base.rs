@@ -148,6 +148,28 @@ impl Base {
             .as_str()
     }
 
+    /// What the model answers: by its own head, or by that of a task that is given; an error
+    /// names `folder`, which may be an adapter's.
+    pub(crate) fn objective(
+        &self,
+        folder: &Path,
+        given: Option<TaskKind>,
+    ) -> Result<Objective, Error> {
+        let headless = || Error::Headless {
+            path: folder.to_owned(),
+            missing: vec!["`config.json` names no class with a head in `architectures`".to_owned()],
+        };
+        let task = given.or_else(|| self.task()).ok_or_else(headless)?;
+        self.architecture.check(task)?;
+        let labels = match task {
+            TaskKind::Regress | TaskKind::Generate => LabelSet::from_names(Vec::new()),
+            TaskKind::Classify | TaskKind::MultiLabel | TaskKind::Tag => {
+                self.labels().ok_or_else(headless)?
+            }
+        };
+        Ok(Objective::new(task, labels))
+    }
+
     /// Whether the checkpoint's head answers as this objective asks: the same task, the same labels.
     pub fn answers(&self, objective: &Objective) -> bool {
         let same_labels = || self.labels().as_ref() == Some(objective.labels());

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use rekindle_data::{LabelSet, TaskKind};
+use rekindle_data::TaskKind;
 use rekindle_nn::merge;
 use rekindle_train::batch::Row;
 use rekindle_train::evaluate::Runner;
@@ -48,7 +48,7 @@ pub fn export(
     }
     refuse_occupied(output)?;
     let opened = Base::open_adapter(folder, base)?;
-    let objective = objective(&opened)?;
+    let objective = opened.objective(&opened.folder, None)?;
     backend.run(Export {
         base: &opened,
         objective: &objective,
@@ -56,20 +56,6 @@ pub fn export(
         output,
         backend,
     })
-}
-
-/// What the model answers.
-fn objective(base: &Base) -> Result<Objective, Error> {
-    let headless = || Error::Headless {
-        path: base.folder.clone(),
-        missing: vec!["`config.json` names no class with a head in `architectures`".to_owned()],
-    };
-    let task = base.task().ok_or_else(headless)?;
-    let labels = match task {
-        TaskKind::Regress | TaskKind::Generate => LabelSet::from_names(Vec::new()),
-        _ => base.labels().ok_or_else(headless)?,
-    };
-    Ok(Objective::new(task, labels))
 }
 
 /// Only an empty folder is written into.

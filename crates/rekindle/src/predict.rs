@@ -3,9 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use burn::module::Module;
-use rekindle_data::{
-    LabelSet, Limit, Record, RowError, TaskKind, TextInput, TokenizerError, Truncation,
-};
+use rekindle_data::{Limit, Record, RowError, TaskKind, TextInput, TokenizerError, Truncation};
 use rekindle_nn::{LoadReport, Model, TrainBackend};
 use rekindle_train::batch::Row;
 use rekindle_train::evaluate::{Evaluated, Runner};
@@ -90,19 +88,7 @@ impl Predictor {
         longest: Option<usize>,
     ) -> Result<Self, Error> {
         let base = Base::open(folder)?;
-        let task = task.or_else(|| base.task());
-        let headless = || Error::Headless {
-            path: folder.to_owned(),
-            missing: vec!["`config.json` names no class with a head in `architectures`".to_owned()],
-        };
-        let task = task.ok_or_else(headless)?;
-        base.architecture.check(task)?;
-        let labels = match task {
-            TaskKind::Regress | TaskKind::Generate => LabelSet::from_names(Vec::new()),
-            TaskKind::Classify | TaskKind::MultiLabel | TaskKind::Tag => {
-                base.labels().ok_or_else(headless)?
-            }
-        };
+        let objective = base.objective(folder, task)?;
         let max_length = max_length(longest, &base)?;
         let limit = Limit {
             max_length,
@@ -110,7 +96,7 @@ impl Predictor {
         };
         Ok(Self {
             base,
-            objective: Objective::new(task, labels),
+            objective,
             limit,
         })
     }
