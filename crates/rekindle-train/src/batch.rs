@@ -1,5 +1,8 @@
 //! From tokenized rows to what a model reads.
 
+use std::borrow::Cow;
+use std::error::Error;
+
 use burn::tensor::{Int, Tensor, backend::Backend};
 use rekindle_data::packs;
 use rekindle_nn::{Input, Rows};
@@ -17,6 +20,41 @@ pub struct Row {
     pub target: Target,
     /// Its number among the rows of its files, from 1; 0 if it is from no file.
     pub number: usize,
+}
+
+/// Rows to learn from, each made when a step needs it: they may be more than memory holds, or differ from
+/// epoch to epoch.
+pub trait RowSource {
+    /// Number of rows.
+    fn len(&self) -> usize;
+
+    /// Whether there is none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Tokens of a row.
+    fn length(&self, index: usize) -> usize;
+
+    /// A row as it is in an epoch, counted from 0.
+    fn row(&self, index: usize, epoch: usize) -> Result<Cow<'_, Row>, RowFailure>;
+}
+
+/// Why a row could not be made.
+pub type RowFailure = Box<dyn Error + Send + Sync>;
+
+impl<T: AsRef<[Row]>> RowSource for T {
+    fn len(&self) -> usize {
+        self.as_ref().len()
+    }
+
+    fn length(&self, index: usize) -> usize {
+        self.as_ref()[index].ids.len()
+    }
+
+    fn row(&self, index: usize, _epoch: usize) -> Result<Cow<'_, Row>, RowFailure> {
+        Ok(Cow::Borrowed(&self.as_ref()[index]))
+    }
 }
 
 /// How rows lie in memory.

@@ -48,6 +48,14 @@ pub enum TrainError {
         /// The task's numbers.
         known: &'static [&'static str],
     },
+    /// A training row could not be made.
+    #[error("cannot read training row {row}")]
+    Row {
+        /// Its place among the training rows, from 1.
+        row: usize,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The best weights could not be saved.
     #[error("cannot save the weights")]
     Save(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -79,6 +87,9 @@ impl TrainError {
             Self::UnknownMetric { known, .. } => {
                 Some(format!("one of: auto, {LOSS}, {}", known.join(", ")))
             }
+            Self::Row { .. } => Some(
+                "the last checkpoint is kept: mend the disk, and go on with `--resume`".to_owned(),
+            ),
             Self::Save(_) => Some("free space or make the output folder writable".to_owned()),
         }
     }

@@ -13,7 +13,7 @@ use std::time::Instant;
 use rekindle_data::TaskKind;
 use rekindle_nn::{ExportedTensor, TensorSource, export_trainable, list, restore_trainable};
 
-use crate::batch::Row;
+use crate::batch::{Row, RowSource};
 use crate::error::TrainError;
 use crate::evaluate::Runner;
 use crate::events::{Checkpoint, End, Evaluation, Event, Events, Finish, Resume, Split};
@@ -34,7 +34,7 @@ pub struct Run<'a, T> {
     /// The task, and how rows are run through a model.
     pub runner: Runner<'a, T>,
     /// Training rows.
-    pub train: &'a [Row],
+    pub train: &'a dyn RowSource,
     /// Validation rows; may be empty.
     pub valid: &'a [Row],
     /// What an earlier part of the run saved.
@@ -136,7 +136,7 @@ const MODEL_IS_THERE: &str = "the model is away only inside `update`";
 struct State<'a, 'h, B: TrainableBackend, M: TrainableModel<B>, T> {
     recipe: &'a Recipe,
     runner: Runner<'a, T>,
-    train: &'a [Row],
+    train: &'a dyn RowSource,
     valid: &'a [Row],
     plan: Plan,
     judge: Judge,

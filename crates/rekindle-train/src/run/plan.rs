@@ -2,7 +2,7 @@
 
 use rekindle_data::BatchPlan;
 
-use crate::batch::Row;
+use crate::batch::RowSource;
 use crate::recipe::{Every, Recipe, TrainRecipe};
 use crate::schedule::Schedule;
 
@@ -22,7 +22,7 @@ pub struct Plan {
 
 impl Plan {
     /// Plans a run over these rows.
-    pub fn new(recipe: &Recipe, rows: &[Row]) -> Self {
+    pub fn new(recipe: &Recipe, rows: &dyn RowSource) -> Self {
         // What the loop itself reads is named here too, so that a field nobody reads does not compile.
         let TrainRecipe {
             epochs,
@@ -40,7 +40,7 @@ impl Plan {
             log_every: _,
             samples: _,
         } = recipe.train;
-        let lengths = rows.iter().map(|row| row.ids.len()).collect();
+        let lengths = (0..rows.len()).map(|index| rows.length(index)).collect();
         let batches = BatchPlan::new(lengths, recipe.data.batching, batch_size, seed);
         let batches = match recipe.data.max_length {
             Some(capacity) if recipe.data.pack => batches.packed(capacity),

@@ -1,5 +1,6 @@
 //! One optimizer step: forward, backward, clip, update.
 
+use std::borrow::Cow;
 use std::time::Instant;
 
 use rekindle_nn::{Noise, ParameterPath};
@@ -15,6 +16,9 @@ use crate::task::{Goal, TrainableBackend, TrainableModel, TrainableTask};
 /// Updates left out one after the other after which the run ends.
 const MAX_SKIPPED: usize = 5;
 
+/// The rows of a step's micro-batches.
+type Window<'a> = [Vec<Cow<'a, Row>>];
+
 /// What the forward and backward passes of a step gave.
 struct Passes<B: TrainableBackend> {
     /// Gradients of the mean loss.
@@ -25,7 +29,7 @@ struct Passes<B: TrainableBackend> {
     correct: Option<f64>,
 }
 
-impl<B, M, T> State<'_, '_, B, M, T>
+impl<'a, B, M, T> State<'a, '_, B, M, T>
 where
     B: TrainableBackend,
     M: TrainableModel<B>,
@@ -34,6 +38,7 @@ where
     /// One optimizer step over a window of micro-batches.
     pub(super) fn step(&mut self, window: &[Vec<usize>]) -> Result<(), TrainError> {
         let begun = Instant::now();
+        let window = &self.rows(window)?;
         let passes = self.passes(window)?;
         // Its numbers are no reason to leave an update out.
         self.check_device()?;
@@ -53,7 +58,7 @@ where
         self.update(passes.gradients, clip, learning_rate);
         self.progress.epoch_loss.add(passes.loss);
         self.progress.loss_since_evaluation.add(passes.loss);
-        let rows = || window.iter().flatten().map(|&index| &self.train[index]);
+        let rows = || window.iter().flatten();
         let tokens: usize = rows().map(|row| row.ids.len()).sum();
         let examples = rows().count();
         let seconds = begun.elapsed().as_secs_f64();
@@ -75,11 +80,26 @@ where
         Ok(())
     }
 
+    /// Makes the rows of a window of micro-batches.
+    fn rows(&self, window: &[Vec<usize>]) -> Result<Vec<Vec<Cow<'a, Row>>>, TrainError> {
+        let row = |&index: &usize| {
+            let row = self.train.row(index, self.progress.epoch);
+            row.map_err(|source| TrainError::Row {
+                row: index + 1,
+                source,
+            })
+        };
+        let batches = window.iter();
+        batches
+            .map(|batch| batch.iter().map(row).collect())
+            .collect()
+    }
+
     /// Leaves the weights as they are, and gives up when that has happened too often.
-    fn skip(&mut self, what: &str, value: f64, window: &[Vec<usize>]) -> Result<(), TrainError> {
+    fn skip(&mut self, what: &str, value: f64, window: &Window) -> Result<(), TrainError> {
         let step = self.progress.step;
         let rows = window.iter().flatten();
-        let rows: Vec<usize> = rows.map(|&index| self.train[index].number).collect();
+        let rows: Vec<usize> = rows.map(|row| row.number).collect();
         self.progress.skipped_in_a_row += 1;
         let in_a_row = self.progress.skipped_in_a_row;
         self.emit(Event::Skip(Skip {
@@ -103,14 +123,10 @@ where
     }
 
     /// Forward and backward passes over a window of micro-batches, each cut to what the device can hold.
-    fn passes(&self, window: &[Vec<usize>]) -> Result<Passes<B>, TrainError> {
-        let rows: Vec<&Row> = window
+    fn passes(&self, window: &Window) -> Result<Passes<B>, TrainError> {
+        let weight = window
             .iter()
             .flatten()
-            .map(|&index| &self.train[index])
-            .collect();
-        let weight = rows
-            .iter()
             .map(|row| self.runner.objective.weight(&row.target))
             .sum();
         let mut passes = Passes {
@@ -127,7 +143,7 @@ where
         };
         let pieces = window.iter().flat_map(|batch| batch.chunks(piece));
         for (micro_batch, piece) in pieces.enumerate() {
-            let rows: Vec<&Row> = piece.iter().map(|&index| &self.train[index]).collect();
+            let rows: Vec<&Row> = piece.iter().map(AsRef::as_ref).collect();
             self.pass(micro_batch, &rows, &mut passes)?;
         }
         Ok(passes)

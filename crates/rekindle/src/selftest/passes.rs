@@ -100,7 +100,7 @@ where
     let of_rows = Run {
         recipe,
         runner,
-        train: rows,
+        train: &rows,
         valid: &[],
         from: None,
         forward_rows: None,
