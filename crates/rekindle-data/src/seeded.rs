@@ -12,6 +12,8 @@ pub enum Purpose {
     Order,
     /// Which rows share a pack.
     Packing,
+    /// Which tokens of a row are hidden.
+    Mask,
 }
 
 /// A stream of random numbers, a pure function of seed, purpose and index.
@@ -24,13 +26,19 @@ pub struct Seeded(ChaCha8Rng);
 impl Seeded {
     /// The stream number `index` (for instance the epoch) of a purpose.
     pub fn new(seed: u64, purpose: Purpose, index: u64) -> Self {
+        Self::at(seed, purpose, [index, 0])
+    }
+
+    /// The stream of a purpose at two indices, for instance the epoch and the row.
+    pub fn at(seed: u64, purpose: Purpose, [index, other]: [u64; 2]) -> Self {
         let purpose: u64 = match purpose {
             Purpose::Split => 1,
             Purpose::Order => 2,
             Purpose::Packing => 3,
+            Purpose::Mask => 4,
         };
         let mut key = [0; 32];
-        for (part, number) in key.chunks_exact_mut(8).zip([seed, purpose, index]) {
+        for (part, number) in key.chunks_exact_mut(8).zip([seed, purpose, index, other]) {
             part.copy_from_slice(&number.to_le_bytes());
         }
         Self(ChaCha8Rng::from_seed(key))
@@ -39,6 +47,11 @@ impl Seeded {
     /// A number below `bound`; the bias is less than `bound / 2^64`.
     pub fn below(&mut self, bound: usize) -> usize {
         ((u128::from(self.0.next_u64()) * bound as u128) >> 64) as usize
+    }
+
+    /// A number of at least 0 and below 1.
+    pub fn uniform(&mut self) -> f64 {
+        (self.0.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
     /// Puts items in random order (Fisher and Yates).

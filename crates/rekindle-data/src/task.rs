@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::{DataError, Format, Record, Source};
 
-/// What a model learns from labeled rows.
+/// What a model learns from rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TaskKind {
@@ -22,16 +22,19 @@ pub enum TaskKind {
     Tag,
     /// A text, token by token.
     Generate,
+    /// Words of a text that are hidden.
+    Mask,
 }
 
 impl TaskKind {
     /// All tasks.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Classify,
         Self::MultiLabel,
         Self::Regress,
         Self::Tag,
         Self::Generate,
+        Self::Mask,
     ];
 }
 
@@ -43,6 +46,7 @@ impl fmt::Display for TaskKind {
             Self::Regress => "regress",
             Self::Tag => "tag",
             Self::Generate => "generate",
+            Self::Mask => "mask",
         })
     }
 }
@@ -241,7 +245,10 @@ fn has_decimal_labels(records: &[Record]) -> bool {
 pub(crate) fn require_target(source: &Source, task: TaskKind) -> Result<(), DataError> {
     let is_blank = |record| match Content::of(record) {
         None => true,
-        Some(content) => content.task() == TaskKind::Generate && task != TaskKind::Generate,
+        Some(content) => {
+            let needs_label = !matches!(task, TaskKind::Generate | TaskKind::Mask);
+            content.task() == TaskKind::Generate && needs_label
+        }
     };
     if !source.records.is_empty() && source.records.iter().all(is_blank) {
         return Err(no_target(source));

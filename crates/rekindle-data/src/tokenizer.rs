@@ -107,6 +107,9 @@ pub enum TokenizerError {
         /// How many of them are special.
         special: usize,
     },
+    /// No token stands for hidden ones.
+    #[error("the tokenizer has no mask token")]
+    NoMask,
     /// A row is longer than allowed.
     #[error("the row has {length} tokens, the limit is {max_length}")]
     TooLong {
@@ -129,6 +132,10 @@ impl TokenizerError {
             Self::Parse { .. } => "fetch the file again, or save it anew with transformers",
             Self::Encode { .. } => return None,
             Self::NoRoom { .. } => "raise the maximum length",
+            Self::NoMask => {
+                "take a model of the task `mask`, whose `tokenizer.json` has a special token \
+                 `[MASK]` or `<mask>`"
+            }
             Self::TooLong { .. } => {
                 "give a larger `--max-length`, shorten the row, \
                  or let `truncation` be `right`, `left` or `drop`"
@@ -208,6 +215,14 @@ impl TextTokenizer {
     /// The tokenizer itself.
     pub(crate) fn inner(&self) -> &Tokenizer {
         &self.texts
+    }
+
+    /// The special tokens that it puts around a text and between two.
+    pub(crate) fn frame_ids(&self) -> Result<Vec<u32>, TokenizerError> {
+        let failed = |source| TokenizerError::Encode { source };
+        let pair = self.texts.encode(("", ""), true).map_err(failed)?;
+        let single = self.texts.encode("", true).map_err(failed)?;
+        Ok([pair.get_ids(), single.get_ids()].concat())
     }
 
     /// The text of tokens, special ones included.

@@ -64,6 +64,21 @@ pub trait Tagger<B: TrainBackend>: Model<B> {
     fn tag(&self, input: Input<B>, rows: &Rows) -> Tensor<B, 2>;
 }
 
+/// Predicts tokens that were hidden, from what stands before and after them.
+///
+/// States and projection stand apart, so that a trainer can project a few states at a time onto a large
+/// vocabulary.
+pub trait MaskedLm<B: TrainBackend>: Model<B> {
+    /// Tokens of the vocabulary.
+    fn vocabulary(&self) -> usize;
+
+    /// States of the tokens in some slots, `[n]` to `[n, D]`, ready to be projected.
+    fn states(&self, input: Input<B>, rows: &Rows, slots: Tensor<B, 1, Int>) -> Tensor<B, 2>;
+
+    /// Logits of states, `[n, D]` to `[n, V]`.
+    fn project(&self, states: Tensor<B, 2>) -> Tensor<B, 2>;
+}
+
 /// Predicts the next token of each token.
 ///
 /// The parts of a forward pass stand apart, so that a trainer can recompute one block at a time and

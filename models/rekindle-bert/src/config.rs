@@ -52,6 +52,8 @@ pub struct BertConfig {
     pub token_dropout: f64,
     /// Standard deviation of fresh weights.
     pub initializer_range: f64,
+    /// Whether the output layer of a masked language model is the embedding of the words.
+    pub is_tied: bool,
 }
 
 /// Why a `config.json` cannot be used.
@@ -132,6 +134,18 @@ impl BertConfig {
         self.position_rows - self.position_offset
     }
 
+    /// Refuses a configuration whose masked language model has an output layer of its own.
+    pub fn check_tied(&self) -> Result<(), ConfigError> {
+        if self.is_tied {
+            return Ok(());
+        }
+        Err(ConfigError::Unsupported {
+            field: "tie_word_embeddings",
+            value: "false".to_owned(),
+            known: "true".to_owned(),
+        })
+    }
+
     /// The same model with one rate for every dropout.
     #[must_use]
     pub fn with_dropout(self, rate: f64) -> Self {
@@ -192,6 +206,8 @@ struct BertJson {
     position_embedding_type: Option<String>,
     #[serde(default)]
     is_decoder: bool,
+    #[serde(default = "yes")]
+    tie_word_embeddings: bool,
 }
 
 impl BertJson {
@@ -236,6 +252,7 @@ impl BertJson {
             sequence_dropout: head_dropout,
             token_dropout: head_dropout,
             initializer_range: self.initializer_range,
+            is_tied: self.tie_word_embeddings,
         })
     }
 }
@@ -259,6 +276,8 @@ struct DistilBertJson {
     seq_classif_dropout: f64,
     #[serde(default = "deviation")]
     initializer_range: f64,
+    #[serde(default = "yes")]
+    tie_word_embeddings: bool,
 }
 
 impl DistilBertJson {
@@ -282,6 +301,7 @@ impl DistilBertJson {
             sequence_dropout: self.seq_classif_dropout,
             token_dropout: self.dropout,
             initializer_range: self.initializer_range,
+            is_tied: self.tie_word_embeddings,
         })
     }
 }
@@ -308,4 +328,8 @@ fn fifth() -> f64 {
 
 fn deviation() -> f64 {
     0.02
+}
+
+fn yes() -> bool {
+    true
 }

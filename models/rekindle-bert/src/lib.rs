@@ -4,9 +4,11 @@
 //! table, and the layers of the classification head; `config.rs` and `weights.rs` hold the differences.
 
 mod config;
+mod masked;
 mod model;
 mod weights;
 
 pub use config::{BertConfig, ConfigError, Family};
+pub use masked::WordPredictor;
 pub use model::{Bert, SequenceClassifier, TokenClassifier};
 pub use weights::BertNames;

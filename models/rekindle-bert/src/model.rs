@@ -1,4 +1,4 @@
-//! Post-norm transformer encoder with learned positions, and its two heads.
+//! Post-norm transformer encoder with learned positions, and the two heads that classify.
 //!
 //! Letters: N tokens of all rows, R rows, D hidden size, L labels.
 //! Reference: transformers `modeling_bert.py`, `modeling_roberta.py`, `modeling_distilbert.py`; numbers
@@ -106,7 +106,7 @@ impl BertConfig {
         1 + DROPOUTS_PER_LAYER * self.num_layers
     }
 
-    fn encoder<B: Backend>(&self, device: &B::Device) -> Bert<B> {
+    pub(crate) fn encoder<B: Backend>(&self, device: &B::Device) -> Bert<B> {
         let embedding = |rows| Embedding::new(rows, self.hidden_size, device);
         Bert {
             embeddings: Embeddings {
@@ -140,7 +140,7 @@ impl BertConfig {
         }
     }
 
-    fn norm<B: Backend>(&self, device: &B::Device) -> LayerNorm<B> {
+    pub(crate) fn norm<B: Backend>(&self, device: &B::Device) -> LayerNorm<B> {
         LayerNorm::new(self.hidden_size, self.norm_epsilon, device)
     }
 }
@@ -197,11 +197,6 @@ impl<B: TrainBackend> Bert<B> {
         hidden
     }
 
-    /// Number of blocks.
-    pub fn num_blocks(&self) -> usize {
-        self.layers.len()
-    }
-
     /// Hidden states before the first block, `[N, D]`.
     pub fn embed(&self, input: Input<B>, rows: &Rows) -> Tensor<B, 2> {
         self.embeddings.forward(input, rows)
@@ -248,8 +243,18 @@ impl<B: TrainBackend> Layer<B> {
 }
 
 impl<B: Backend> Bert<B> {
+    /// Number of blocks.
+    pub fn num_blocks(&self) -> usize {
+        self.layers.len()
+    }
+
+    /// The embedding of the words, `[V, D]`.
+    pub(crate) fn words(&self) -> Tensor<B, 2> {
+        self.embeddings.word.weight.val()
+    }
+
     /// Every linear layer, named from the model's root.
-    fn linears_mut(&mut self) -> Vec<(String, &mut Linear<B>)> {
+    pub(crate) fn linears_mut(&mut self) -> Vec<(String, &mut Linear<B>)> {
         let layers = self.layers.iter_mut().enumerate();
         let named = layers.flat_map(|(index, layer)| {
             let [query, key, value] = layer.attention.projections_mut();
@@ -269,7 +274,7 @@ impl<B: Backend> Bert<B> {
 
 impl<B: Backend> Model<B> for SequenceClassifier<B> {
     fn num_blocks(&self) -> usize {
-        self.encoder.layers.len()
+        self.encoder.num_blocks()
     }
 
     fn depth(&self, path: &ParameterPath) -> Depth {
@@ -286,7 +291,7 @@ impl<B: Backend> Model<B> for SequenceClassifier<B> {
 
 impl<B: Backend> Model<B> for TokenClassifier<B> {
     fn num_blocks(&self) -> usize {
-        self.encoder.layers.len()
+        self.encoder.num_blocks()
     }
 
     fn depth(&self, path: &ParameterPath) -> Depth {
@@ -300,7 +305,8 @@ impl<B: Backend> Model<B> for TokenClassifier<B> {
     }
 }
 
-fn depth(path: &ParameterPath) -> Depth {
+/// Where a parameter of a model with an encoder stands.
+pub(crate) fn depth(path: &ParameterPath) -> Depth {
     match path.name.split('.').collect::<Vec<_>>().as_slice() {
         ["encoder", "layers", index, ..] => Depth::Block(
             index

@@ -8,7 +8,15 @@ use crate::Family;
 #[derive(Clone, Copy, Debug)]
 pub struct BertNames {
     family: Family,
-    is_tagger: bool,
+    head: Head,
+}
+
+/// What stands on the encoder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Head {
+    Classifier,
+    Tagger,
+    WordPredictor,
 }
 
 /// Our name, then BERT's and RoBERTa's, then DistilBERT's; `#` is the number of a block.
@@ -80,7 +88,7 @@ impl BertNames {
     pub fn of_classifier(family: Family) -> Self {
         Self {
             family,
-            is_tagger: false,
+            head: Head::Classifier,
         }
     }
 
@@ -88,7 +96,15 @@ impl BertNames {
     pub fn of_tagger(family: Family) -> Self {
         Self {
             family,
-            is_tagger: true,
+            head: Head::Tagger,
+        }
+    }
+
+    /// Names of a predictor of words.
+    pub fn of_word_predictor(family: Family) -> Self {
+        Self {
+            family,
+            head: Head::WordPredictor,
         }
     }
 
@@ -122,6 +138,12 @@ impl CheckpointNames for BertNames {
             Some((layer, "beta")) => format!("{layer}.bias"),
             _ => tensor_name.to_owned(),
         };
+        // The bias that transformers holds under two names; a file may have either.
+        let name = match name.as_str() {
+            "cls.predictions.decoder.bias" => "cls.predictions.bias".to_owned(),
+            "lm_head.decoder.bias" => "lm_head.bias".to_owned(),
+            _ => name,
+        };
         // A headless checkpoint has no prefix.
         let is_body = ["embeddings.", "encoder.", "transformer.", "pooler."]
             .iter()
@@ -137,8 +159,18 @@ impl CheckpointNames for BertNames {
         !path.name.starts_with("encoder.")
     }
 
+    fn is_ignored(&self, canonical: &str) -> bool {
+        // The embedding of the words a second time.
+        self.head == Head::WordPredictor && canonical == format!("{}.weight", self.output_module())
+    }
+
     fn output_module(&self) -> &'static str {
-        "classifier"
+        match (self.head, self.family) {
+            (Head::Classifier | Head::Tagger, _) => "classifier",
+            (Head::WordPredictor, Family::Bert) => "cls.predictions.decoder",
+            (Head::WordPredictor, Family::Roberta) => "lm_head.decoder",
+            (Head::WordPredictor, Family::DistilBert) => "vocab_projector",
+        }
     }
 }
 
@@ -162,12 +194,29 @@ impl BertNames {
 
     /// The tensors' name of a layer of the head.
     fn head(self, layer: &str) -> &'static str {
-        match (layer, self.family, self.is_tagger) {
+        if self.head == Head::WordPredictor {
+            return self.word_predictor(layer);
+        }
+        match (layer, self.family, self.head) {
             ("dense", Family::Bert, _) => "bert.pooler.dense",
             ("dense", Family::Roberta, _) => "classifier.dense",
             ("dense", Family::DistilBert, _) => "pre_classifier",
-            (_, Family::Roberta, false) => "classifier.out_proj",
+            (_, Family::Roberta, Head::Classifier) => "classifier.out_proj",
             _ => "classifier",
+        }
+    }
+
+    fn word_predictor(self, layer: &str) -> &'static str {
+        match (layer, self.family) {
+            ("dense", Family::Bert) => "cls.predictions.transform.dense",
+            ("norm", Family::Bert) => "cls.predictions.transform.LayerNorm",
+            (_, Family::Bert) => "cls.predictions",
+            ("dense", Family::Roberta) => "lm_head.dense",
+            ("norm", Family::Roberta) => "lm_head.layer_norm",
+            (_, Family::Roberta) => "lm_head",
+            ("dense", Family::DistilBert) => "vocab_transform",
+            ("norm", Family::DistilBert) => "vocab_layer_norm",
+            (_, Family::DistilBert) => "vocab_projector",
         }
     }
 }
