@@ -64,29 +64,25 @@ pub trait Tagger<B: TrainBackend>: Model<B> {
     fn tag(&self, input: Input<B>, rows: &Rows) -> Tensor<B, 2>;
 }
 
-/// Predicts tokens that were hidden, from what stands before and after them.
-///
-/// States and projection stand apart, so that a trainer can project a few states at a time onto a large
-/// vocabulary.
-pub trait MaskedLm<B: TrainBackend>: Model<B> {
+/// Gives states scores of all tokens; a trainer projects a few states at a time onto a large vocabulary.
+pub trait LanguageModel<B: TrainBackend>: Model<B> {
     /// Tokens of the vocabulary.
     fn vocabulary(&self) -> usize;
 
+    /// Logits of the last states, `[n, D]` to `[n, V]`.
+    fn project(&self, states: Tensor<B, 2>) -> Tensor<B, 2>;
+}
+
+/// Predicts tokens that were hidden, from what stands before and after them.
+pub trait MaskedLm<B: TrainBackend>: LanguageModel<B> {
     /// States of the tokens in some slots, `[n]` to `[n, D]`, ready to be projected.
     fn states(&self, input: Input<B>, rows: &Rows, slots: Tensor<B, 1, Int>) -> Tensor<B, 2>;
-
-    /// Logits of states, `[n, D]` to `[n, V]`.
-    fn project(&self, states: Tensor<B, 2>) -> Tensor<B, 2>;
 }
 
 /// Predicts the next token of each token.
 ///
-/// The parts of a forward pass stand apart, so that a trainer can recompute one block at a time and
-/// project a few states at a time onto a large vocabulary.
-pub trait CausalLm<B: TrainBackend>: Model<B> {
-    /// Tokens of the vocabulary.
-    fn vocabulary(&self) -> usize;
-
+/// The parts of a forward pass stand apart, so that a trainer can recompute one block at a time.
+pub trait CausalLm<B: TrainBackend>: LanguageModel<B> {
     /// The shape of each block's attention.
     fn heads(&self) -> Heads;
 
@@ -106,9 +102,6 @@ pub trait CausalLm<B: TrainBackend>: Model<B> {
         cache: Option<&mut LayerCache<B>>,
     ) -> Tensor<B, 2>;
 
-    /// The last norm, `[N, D]` to `[N, D]`.
+    /// The last norm, `[N, D]` to `[N, D]`: its states can be projected.
     fn norm(&self, hidden: Tensor<B, 2>) -> Tensor<B, 2>;
-
-    /// Logits of normalized states, `[N, D]` to `[N, V]`.
-    fn project(&self, hidden: Tensor<B, 2>) -> Tensor<B, 2>;
 }

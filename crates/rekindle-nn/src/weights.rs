@@ -336,15 +336,15 @@ impl Plan {
         source: &TensorSource,
         names: &dyn CheckpointNames,
     ) -> Result<Self, WeightsError> {
-        let mut named: Vec<(String, String)> = source
+        let mut tensors: Vec<(String, String)> = source
             .shapes
             .keys()
             .map(|name| (names.canonical(name), name.clone()))
             .filter(|(canonical, _)| !names.is_ignored(canonical))
             .collect();
         // Of two tensors that mean the same, the one with the name of today is taken: the last.
-        named.sort_by_key(|(canonical, name)| canonical == name);
-        let mut available: BTreeMap<String, String> = named.into_iter().collect();
+        tensors.sort_by_key(|(canonical, name)| canonical == name);
+        let mut available: BTreeMap<String, String> = tensors.into_iter().collect();
         let fresh_layers = fresh_layers(parameters, &available, source, names);
         let mut plan = Self {
             tensors: BTreeMap::new(),

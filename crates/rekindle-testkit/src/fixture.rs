@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rekindle_data::{LabelSet, TaskKind};
+use rekindle_data::{HiddenToken, LabelSet, TaskKind};
 use rekindle_hub::{Checkpoint, TensorFile, read_config};
 use rekindle_nn::TensorSource;
 use rekindle_train::batch::Row;
@@ -102,6 +102,7 @@ impl Fixture {
             Target::Number(_) => TaskKind::Regress,
             Target::Tags(_) => TaskKind::Tag,
             Target::Tokens(_) => TaskKind::Generate,
+            Target::Masked(_) => TaskKind::Mask,
         };
         // `config.json` leaves the map out where it is transformers' default of two labels.
         let outputs = self
@@ -110,7 +111,7 @@ impl Fixture {
             .and_then(Value::as_object)
             .map_or(2, Map::len);
         let names = match task {
-            TaskKind::Regress | TaskKind::Generate => 0,
+            TaskKind::Regress | TaskKind::Generate | TaskKind::Mask => 0,
             _ => outputs,
         };
         let names = (0..names).map(|id| format!("LABEL_{id}")).collect();
@@ -164,6 +165,9 @@ fn target(label: &Value) -> Target {
                 .map(|label| label.as_i64() == Some(1))
                 .collect(),
         ),
+        Value::Object(tokens) if tokens.contains_key("hidden") => {
+            Target::Masked(hidden(&tokens["hidden"]))
+        }
         Value::Object(tokens) => Target::Tokens(
             tokens["tokens"]
                 .as_array()
@@ -190,6 +194,19 @@ fn target(label: &Value) -> Target {
         }
         other => Target::Class(other.as_u64().expect("a class is an integer") as usize),
     }
+}
+
+/// The tokens that were hidden, from one id or [`IGNORED`] for each token.
+fn hidden(labels: &Value) -> Vec<HiddenToken> {
+    let labels = labels.as_array().into_iter().flatten().enumerate();
+    let hidden = labels.filter_map(|(position, id)| {
+        let id = id.as_i64().filter(|&id| id != IGNORED)?;
+        Some(HiddenToken {
+            position,
+            id: u32::try_from(id).ok()?,
+        })
+    });
+    hidden.collect()
 }
 
 fn is_bit(value: &Value) -> bool {

@@ -82,7 +82,11 @@ pub(crate) fn climb_from_logits<B, M, T>(
     let passed = subject
         .task
         .pass(&subject.model, batch, goal, &mut gradients);
-    if subject.objective.task() != TaskKind::Generate {
+    // The outputs of tokens are losses; their logits are compared apart.
+    if !matches!(
+        subject.objective.task(),
+        TaskKind::Generate | TaskKind::Mask
+    ) {
         let outputs = subject.objective.num_outputs();
         let expected = expected_logits(&fixture.expected("logits"), outputs, &rows);
         assert_close("logits", &passed.outputs, &expected, LOGITS);
@@ -223,8 +227,8 @@ pub(crate) fn valid_part(values: &[f32], width: usize, rows: &[&Row]) -> Vec<f32
         .collect()
 }
 
-/// Reference logits of the targets: all of a sequence head, those of the tagged tokens of a token head.
-fn expected_logits(values: &[f32], outputs: usize, rows: &[&Row]) -> Vec<f32> {
+/// Reference logits of the targets: all of a sequence head, those of the tagged or hidden tokens of others.
+pub(crate) fn expected_logits(values: &[f32], outputs: usize, rows: &[&Row]) -> Vec<f32> {
     use rekindle_train::objective::Target;
     let longest = rows.iter().map(|row| row.ids.len()).max().unwrap_or(0);
     let mut expected = Vec::new();
@@ -236,6 +240,10 @@ fn expected_logits(values: &[f32], outputs: usize, rows: &[&Row]) -> Vec<f32> {
                 .map(|t| index * longest + t)
                 .collect(),
             Target::Class(_) | Target::Labels(_) | Target::Number(_) => vec![index],
+            Target::Masked(hidden) => hidden
+                .iter()
+                .map(|token| index * longest + token.position)
+                .collect(),
             Target::Tokens(_) => Vec::new(),
         };
         for slot in slots {

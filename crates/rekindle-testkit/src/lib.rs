@@ -10,6 +10,7 @@ mod fixture;
 mod held;
 mod ladder;
 pub mod laws;
+mod masked;
 mod names;
 mod subject;
 
@@ -18,5 +19,6 @@ pub use close::{assert_close, assert_gradient_close, largest};
 pub use fixture::Fixture;
 pub use held::Held;
 pub use ladder::{Hidden, climb, follow_trajectory};
+pub use masked::masked_logits_equal;
 pub use names::OwnNames;
 pub use subject::{Part, Subject};

@@ -23,6 +23,7 @@ impl CheckpointNames for OwnNames {
     fn output_module(&self) -> &'static str {
         match self.0 {
             TaskKind::Generate => "lm_head",
+            TaskKind::Mask => "decoder",
             _ => "classifier",
         }
     }

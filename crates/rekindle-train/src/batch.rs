@@ -109,7 +109,7 @@ pub struct Batch<B: Backend> {
     /// Where each lies.
     pub rows: Rows,
     /// Slots whose states are scored, where targets are tags or tokens: those of the tokens that have a
-    /// tag, or of those before the target tokens.
+    /// tag or are hidden, or of those before the target tokens.
     pub scored: Tensor<B, 1, Int>,
     /// Ids and weights of the target tokens, one for each scored slot; empty for other targets.
     pub next: Vec<(u32, f32)>,
@@ -141,17 +141,20 @@ fn scored_tokens(target: &Target) -> Box<dyn Iterator<Item = usize> + '_> {
     match target {
         Target::Tags(tags) => Box::new(tags.iter().filter_map(|tag| tag.token)),
         Target::Tokens(weights) => Box::new(counted(weights).map(|(token, _)| token - 1)),
+        Target::Masked(hidden) => Box::new(hidden.iter().map(|token| token.position)),
         Target::Class(_) | Target::Labels(_) | Target::Number(_) => Box::new(std::iter::empty()),
     }
 }
 
 /// The target tokens of a row with their weights.
-fn next_tokens(row: &Row) -> impl Iterator<Item = (u32, f32)> {
-    let weights = match &row.target {
-        Target::Tokens(weights) => weights.as_slice(),
-        _ => &[],
-    };
-    counted(weights).map(|(token, weight)| (row.ids[token], weight))
+fn next_tokens(row: &Row) -> Box<dyn Iterator<Item = (u32, f32)> + '_> {
+    match &row.target {
+        Target::Tokens(weights) => {
+            Box::new(counted(weights).map(|(token, weight)| (row.ids[token], weight)))
+        }
+        Target::Masked(hidden) => Box::new(hidden.iter().map(|token| (token.id, 1.0))),
+        _ => Box::new(std::iter::empty()),
+    }
 }
 
 fn counted(weights: &[f32]) -> impl Iterator<Item = (usize, f32)> {

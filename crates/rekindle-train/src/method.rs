@@ -57,14 +57,16 @@ fn lora(recipe: &LoraRecipe, anatomy: &Anatomy) -> Result<Lora, LoraError> {
             modules_to_save.push(module.to_owned());
         }
     };
-    if anatomy.task != TaskKind::Generate {
+    // The output layer of a language model is its embedding, or stands in its checkpoint.
+    let is_language = matches!(anatomy.task, TaskKind::Generate | TaskKind::Mask);
+    if !is_language {
         save(anatomy.names.output_module());
     }
     for tensor in anatomy.fresh {
         let module = tensor.rsplit_once('.').map_or("", |(module, _)| module);
         // What is a part of the output module is saved with it.
         let output = anatomy.names.output_module();
-        if anatomy.task == TaskKind::Generate || !module.starts_with(output) {
+        if is_language || !module.starts_with(output) {
             save(module);
         }
     }

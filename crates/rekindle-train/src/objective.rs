@@ -1,12 +1,12 @@
 //! What a task's logits are trained towards, and how they are scored.
 
 use burn::tensor::{Tensor, TensorData, activation, backend::Backend};
-use rekindle_data::{LabelSet, TaskKind};
+use rekindle_data::{HiddenToken, LabelSet, TaskKind};
 use rekindle_nn::TrainBackend;
 
 use crate::metrics::{classification, entities, multi_label, regression};
+use crate::projection::TOKEN_OUTPUT;
 use crate::scores::Scores;
-use crate::token_task::TOKEN_OUTPUT;
 
 /// What a row is trained towards.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +22,8 @@ pub enum Target {
     /// The row's own tokens: how much each counts as what comes after those before it. The first is 0,
     /// since nothing comes before it.
     Tokens(Vec<f32>),
+    /// Tokens of the row that are hidden in it.
+    Masked(Vec<HiddenToken>),
 }
 
 /// What a word is trained towards.
@@ -40,6 +42,7 @@ impl Target {
             Self::Class(_) | Self::Labels(_) | Self::Number(_) => 1,
             Self::Tags(tags) => tags.iter().filter(|tag| tag.token.is_some()).count(),
             Self::Tokens(weights) => weights.iter().filter(|&&weight| weight > 0.0).count(),
+            Self::Masked(hidden) => hidden.len(),
         }
     }
 
@@ -52,7 +55,7 @@ impl Target {
                 .filter(|tag| tag.token.is_some())
                 .map(|tag| tag.class)
                 .collect(),
-            Self::Labels(_) | Self::Number(_) | Self::Tokens(_) => Vec::new(),
+            Self::Labels(_) | Self::Number(_) | Self::Tokens(_) | Self::Masked(_) => Vec::new(),
         }
     }
 }
@@ -84,7 +87,7 @@ impl Objective {
     pub fn num_outputs(&self) -> usize {
         match self.task {
             TaskKind::Regress => 1,
-            TaskKind::Generate => TOKEN_OUTPUT,
+            TaskKind::Generate | TaskKind::Mask => TOKEN_OUTPUT,
             TaskKind::Classify | TaskKind::MultiLabel | TaskKind::Tag => self.labels.len(),
         }
     }
@@ -129,7 +132,7 @@ impl Objective {
                     binary_cross_entropy(logits, values)
                 }
             }
-            TaskKind::Generate => {
+            TaskKind::Generate | TaskKind::Mask => {
                 unreachable!("the loss of tokens is taken a few at a time, without all logits")
             }
         }
@@ -146,7 +149,7 @@ impl Objective {
                 });
                 losses.sum()
             }
-            Target::Tokens(_) => token_outputs(logits, target)
+            Target::Tokens(_) | Target::Masked(_) => token_outputs(logits, target)
                 .map(|(weight, [loss, _])| weight * f64::from(*loss))
                 .sum(),
             Target::Class(_) | Target::Tags(_) => {
@@ -164,7 +167,7 @@ impl Objective {
     /// Weight of the correct outputs of a target whose outputs are classes or tokens; `None` elsewhere.
     pub fn correct(&self, logits: &[f32], target: &Target) -> Option<f64> {
         let classes = match target {
-            Target::Tokens(_) => {
+            Target::Tokens(_) | Target::Masked(_) => {
                 let right =
                     |(weight, [_, is_right]): (f64, &[f32; 2])| weight * f64::from(*is_right);
                 return Some(token_outputs(logits, target).map(right).sum());
@@ -212,7 +215,7 @@ impl Objective {
                     .collect();
                 Scores::of_entities(&entities(&expected, &predicted))
             }
-            TaskKind::Generate => self.token_scores(logits, targets),
+            TaskKind::Generate | TaskKind::Mask => self.token_scores(logits, targets),
         }
     }
 
@@ -226,11 +229,11 @@ impl Objective {
             let mut answer = token_outputs(outputs, target).filter(|(weight, _)| *weight == 1.0);
             exact += usize::from(answer.all(|(_, [_, is_right])| *is_right == 1.0));
         }
-        Scores::of_tokens(
-            loss / weight,
-            right / weight,
-            exact as f64 / targets.len() as f64,
-        )
+        let (loss, accuracy) = (loss / weight, right / weight);
+        match self.task {
+            TaskKind::Mask => Scores::of_hidden_tokens(loss, accuracy),
+            _ => Scores::of_tokens(loss, accuracy, exact as f64 / targets.len() as f64),
+        }
     }
 
     fn expected_tags(&self, target: &Target) -> Vec<&str> {
@@ -275,13 +278,15 @@ fn token_outputs<'a>(
     outputs: &'a [f32],
     target: &'a Target,
 ) -> impl Iterator<Item = (f64, &'a [f32; TOKEN_OUTPUT])> {
-    let weights = match target {
-        Target::Tokens(weights) => weights.as_slice(),
-        _ => &[],
+    let (weights, hidden) = match target {
+        Target::Tokens(weights) => (weights.as_slice(), 0),
+        Target::Masked(hidden) => (&[][..], hidden.len()),
+        _ => (&[][..], 0),
     };
     let counted = weights.iter().filter(|&&weight| weight > 0.0);
+    let weights = counted.map(|&weight| f64::from(weight));
     let (outputs, _) = outputs.as_chunks();
-    counted.map(|&weight| f64::from(weight)).zip(outputs)
+    weights.chain(std::iter::repeat_n(1.0, hidden)).zip(outputs)
 }
 
 fn values(target: &Target) -> Vec<f32> {

@@ -25,6 +25,7 @@ pub fn names(task: TaskKind) -> &'static [&'static str] {
         TaskKind::Regress => &["spearman", "pearson", "mse", "mae"],
         TaskKind::Tag => &["f1", "precision", "recall", "token_accuracy"],
         TaskKind::Generate => &["perplexity", "mean_token_accuracy", "exact_match"],
+        TaskKind::Mask => &["perplexity", "mean_token_accuracy"],
     }
 }
 
@@ -107,6 +108,13 @@ impl Scores {
         let values = [loss.exp(), accuracy, exact_match].map(Some);
         Self {
             summary: zip(TaskKind::Generate, values),
+            details: Map::new(),
+        }
+    }
+
+    pub(crate) fn of_hidden_tokens(loss: f64, accuracy: f64) -> Self {
+        Self {
+            summary: zip(TaskKind::Mask, [loss.exp(), accuracy].map(Some)),
             details: Map::new(),
         }
     }

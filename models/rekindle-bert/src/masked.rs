@@ -7,8 +7,8 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Int, Tensor, backend::Backend};
 use rekindle_nn::{
-    Activation, Depth, Input, LayerNorm, Linear, MaskedLm, Model, ParameterPath, Rows,
-    TrainBackend, lazy_parameter,
+    Activation, Depth, Input, LanguageModel, LayerNorm, Linear, MaskedLm, Model, ParameterPath,
+    Rows, TrainBackend, lazy_parameter,
 };
 
 use crate::model::depth;
@@ -62,21 +62,23 @@ impl<B: Backend> WordPredictor<B> {
     }
 }
 
-impl<B: TrainBackend> MaskedLm<B> for WordPredictor<B> {
+impl<B: TrainBackend> LanguageModel<B> for WordPredictor<B> {
     fn vocabulary(&self) -> usize {
         self.decoder.bias.lazy_shape().dims::<1>()[0]
-    }
-
-    fn states(&self, input: Input<B>, rows: &Rows, slots: Tensor<B, 1, Int>) -> Tensor<B, 2> {
-        let hidden = self.encoder.forward(input, rows); // [N, D]
-        let chosen = hidden.select(0, slots); // [n, D]
-        let transformed = self.dense.forward(chosen, rows.noise());
-        self.norm.forward(self.activation.forward(transformed))
     }
 
     fn project(&self, states: Tensor<B, 2>) -> Tensor<B, 2> {
         let logits = states.matmul(self.encoder.words().transpose()); // [n, V]
         logits + self.decoder.bias.val().unsqueeze()
+    }
+}
+
+impl<B: TrainBackend> MaskedLm<B> for WordPredictor<B> {
+    fn states(&self, input: Input<B>, rows: &Rows, slots: Tensor<B, 1, Int>) -> Tensor<B, 2> {
+        let hidden = self.encoder.forward(input, rows); // [N, D]
+        let chosen = hidden.select(0, slots); // [n, D]
+        let transformed = self.dense.forward(chosen, rows.noise());
+        self.norm.forward(self.activation.forward(transformed))
     }
 }
 

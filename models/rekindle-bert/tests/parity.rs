@@ -6,11 +6,16 @@ use burn::tensor::Tensor;
 use burn_autodiff::Autodiff;
 use burn_flex::Flex;
 use burn_ndarray::NdArray;
-use rekindle_bert::{Bert, BertConfig, BertNames, SequenceClassifier, TokenClassifier};
+use rekindle_bert::{
+    Bert, BertConfig, BertNames, SequenceClassifier, TokenClassifier, WordPredictor,
+};
 use rekindle_data::TaskKind;
 use rekindle_nn::{Classifier, load};
-use rekindle_testkit::{Fixture, Subject, assert_close, climb, follow_trajectory};
+use rekindle_testkit::{
+    Fixture, Subject, assert_close, climb, follow_trajectory, masked_logits_equal,
+};
 use rekindle_train::batch::{Batch, Layout, Row};
+use rekindle_train::mask_task::MaskTask;
 use rekindle_train::optimizer::to_host;
 use rekindle_train::task::{RowTask, TagTask, TrainableBackend};
 
@@ -59,6 +64,19 @@ fn tagger<B: TrainableBackend>(fixture: &Fixture) -> (TokenClassifier<B>, BertNa
     (model, names)
 }
 
+fn word_predictor<B: TrainableBackend>(fixture: &Fixture) -> (WordPredictor<B>, BertNames) {
+    let config =
+        BertConfig::from_json(&fixture.config).expect("a fixture has a known configuration");
+    let names = BertNames::of_word_predictor(config.family);
+    let model = config.word_predictor::<B>(&B::Device::default());
+    let (model, report) = fixture
+        .with_weights(|weights| load(model, weights, &names, (0, 0.02)))
+        .expect("a fixture fits its model");
+    assert_eq!(report.fresh, Vec::<String>::new());
+    assert_eq!(report.unused, Vec::<String>::new());
+    (model, names)
+}
+
 /// Gradients on `flex`, and on other backends, whose sums run in another order.
 const FLEX: f64 = 1e-4;
 const OTHERS: f64 = 1e-3;
@@ -67,7 +85,16 @@ fn check<B: TrainableBackend>(name: &str, gradients: f64) {
     let fixture = Fixture::open(&folder(name));
     let rows: Vec<Row> = fixture.batches.concat();
     let objective = fixture.objective();
-    if objective.task() == TaskKind::Tag {
+    if objective.task() == TaskKind::Mask {
+        let (model, names) = word_predictor::<B>(&fixture);
+        let subject = Subject::new(model, MaskTask, objective, rows);
+        for layout in [Layout::Ragged, PADDED] {
+            masked_logits_equal(&fixture, &subject.model, layout);
+            let states = |model: &WordPredictor<B>, batch| hidden(model.encoder(), batch);
+            climb(&fixture, &subject, &names, &states, (layout, gradients));
+            follow_trajectory(&fixture, &subject, layout);
+        }
+    } else if objective.task() == TaskKind::Tag {
         let (model, names) = tagger::<B>(&fixture);
         let subject = Subject::new(model, TagTask, objective, rows);
         for layout in [Layout::Ragged, PADDED] {
@@ -102,14 +129,17 @@ parity! {
     bert_with_labels_equals_transformers: "bert-multi";
     bert_with_a_number_equals_transformers: "bert-regression";
     bert_with_tags_equals_transformers: "bert-token";
+    bert_with_hidden_words_equals_transformers: "bert-mask";
     roberta_with_classes_equals_transformers: "roberta-single";
     roberta_with_labels_equals_transformers: "roberta-multi";
     roberta_with_a_number_equals_transformers: "roberta-regression";
     roberta_with_tags_equals_transformers: "roberta-token";
+    roberta_with_hidden_words_equals_transformers: "roberta-mask";
     distilbert_with_classes_equals_transformers: "distilbert-single";
     distilbert_with_labels_equals_transformers: "distilbert-multi";
     distilbert_with_a_number_equals_transformers: "distilbert-regression";
     distilbert_with_tags_equals_transformers: "distilbert-token";
+    distilbert_with_hidden_words_equals_transformers: "distilbert-mask";
 }
 
 /// Logits of the first batch of a fixture whose rows come from another one.

@@ -7,18 +7,21 @@
 Run it with `uv run reference.py`, or with any Python that has the versions above. It writes the same bytes each time.
 
 `fixtures/<arch>-<head>/`, arch one of bert, roberta, distilbert, and head one of
-single (3 classes), multi (4 labels), regression (1 value), token (5 tags), is a Hugging Face folder with random weights:
+single (3 classes), multi (4 labels), regression (1 value), token (5 tags), mask (hidden words), is a Hugging Face
+folder with random weights:
 
 config.json, model.safetensors
     as `save_pretrained` writes them. Hidden 16, 2 layers, 2 heads, intermediate 24, 48 words, every dropout 0.
 inputs.json
     {"batches": [[{"ids": [int], "type_ids": [int], "label": LABEL}, 4 rows], 5 batches]}, rows of ragged lengths.
     The pad id is never in `ids`. `type_ids` are 0 then 1 for bert, all 0 for the others. LABEL is an integer (single),
-    a list of 4 zeros and ones (multi), a number (regression), or one integer per token (token), where -100 is ignored.
+    a list of 4 zeros and ones (multi), a number (regression), one integer per token (token), where -100 is ignored, or
+    the same in {"hidden": [...]} (mask): the words that were there. Of the hidden words, most are word 47 in `ids`.
 expected.safetensors (all F32; T is the longest row of batch 0, whose rows are padded on the right)
     hidden.embedding, hidden.block.0, hidden.block.1: [4, T, 16], zero where padded
-    logits: [4, labels], or for token [4, T, 5] and zero where padded
-    loss: [1], the mean over rows (single), over rows and labels (multi), over rows (regression), over counted tokens (token)
+    logits: [4, labels], or for token [4, T, 5] and for mask [4, T, 48], zero where padded
+    loss: [1], the mean over rows (single), over rows and labels (multi), over rows (regression), over counted tokens
+        (token, mask)
     grad.<name>: gradient of that loss, for every tensor of model.safetensors
 trajectory.json
     {"loss": [20], "grad_norm": [20], "learning_rate": [20], "weights_l2": {name: L2 norm after the 20 steps}}.
@@ -59,8 +62,11 @@ HEADS = {
     "multi": (4, "multi_label_classification"),
     "regression": (1, "regression"),
     "token": (5, None),
+    "mask": (2, None),
 }
+KINDS = {"token": "TokenClassification", "mask": "MaskedLM"}
 VOCABULARY = 48
+MASK_ID = VOCABULARY - 1
 POSITIONS = 24
 # Batch 0 is the batch of expected.safetensors; batch 2 has a row that fills every position.
 LENGTHS = [[3, 9, 6, 12], [7, 4, 11, 5], [POSITIONS, 3, 8, 10], [5, 5, 13, 4], [9, 14, 3, 7]]
@@ -110,7 +116,7 @@ def tiny_config(arch, head):
 def random_model(arch, head, seed):
     """A model whose every tensor is random: biases, norms and the padding row too, which a fresh model has at 0 or 1."""
     torch.manual_seed(seed)
-    kind = "TokenClassification" if head == "token" else "SequenceClassification"
+    kind = KINDS.get(head, "SequenceClassification")
     model = getattr(transformers, f"{CLASS_PREFIXES[arch]}For{kind}")(tiny_config(arch, head))
     model.set_attn_implementation("eager")
     with torch.no_grad():
@@ -135,6 +141,17 @@ def random_label(rng, head, length):
     return tags
 
 
+def hide(rng, row):
+    """Hides some words of a row, at least the second one."""
+    labels = [IGNORED] * len(row["ids"])
+    for position in range(1, len(row["ids"]) - 1):
+        if position == 1 or rng.random() < 0.3:
+            labels[position] = row["ids"][position]
+            if rng.random() < 0.8:
+                row["ids"][position] = MASK_ID
+    row["label"] = {"hidden": labels}
+
+
 def random_batches(arch, head, seed):
     rng = random.Random(seed)
     first_id = 2 if arch == "roberta" else 1  # above the pad id
@@ -145,7 +162,12 @@ def random_batches(arch, head, seed):
             ids = [rng.randrange(first_id, VOCABULARY) for _ in range(length)]
             segment = rng.randrange(1, length) if arch == "bert" else length
             type_ids = [int(position >= segment) for position in range(length)]
-            rows.append({"ids": ids, "type_ids": type_ids, "label": random_label(rng, head, length)})
+            row = {"ids": ids, "type_ids": type_ids}
+            if head == "mask":
+                hide(rng, row)
+            else:
+                row["label"] = random_label(rng, head, length)
+            rows.append(row)
         batches.append(rows)
     return batches
 
@@ -164,7 +186,9 @@ def padded(model, rows, head):
     if model.config.model_type != "distilbert":
         inputs["token_type_ids"] = pad([row["type_ids"] for row in rows], 0)
     labels = [row["label"] for row in rows]
-    if head == "token":
+    if head == "mask":
+        labels = [label["hidden"] for label in labels]
+    if head in KINDS:
         inputs["labels"] = pad(labels, IGNORED)
     else:
         inputs["labels"] = torch.tensor(labels, dtype=torch.long if head == "single" else torch.float32)
@@ -198,7 +222,7 @@ def expected(model, rows, head):
     tensors = {name: value * mask for name, value in hidden_states(model, inputs).items()}
     output = model(**inputs)
     output.loss.backward()
-    tensors["logits"] = output.logits * mask if head == "token" else output.logits
+    tensors["logits"] = output.logits * mask if head in KINDS else output.logits
     tensors["loss"] = output.loss.reshape(1)
     tensors |= {f"grad.{name}": parameter.grad for name, parameter in model.named_parameters()}
     model.zero_grad()

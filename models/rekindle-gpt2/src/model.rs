@@ -6,8 +6,8 @@
 use burn::module::Module;
 use burn::tensor::{Int, Tensor, backend::Backend};
 use rekindle_nn::{
-    Activation, CausalLm, Depth, Dropout, Embedding, Heads, LayerCache, LayerNorm, Linear, Model,
-    ParameterPath, Place, Slots, TrainBackend,
+    Activation, CausalLm, Depth, Dropout, Embedding, Heads, LanguageModel, LayerCache, LayerNorm,
+    Linear, Model, ParameterPath, Place, Slots, TrainBackend,
 };
 
 use crate::Gpt2Config;
@@ -123,11 +123,20 @@ impl Gpt2Config {
     }
 }
 
-impl<B: TrainBackend> CausalLm<B> for Gpt2Lm<B> {
+impl<B: TrainBackend> LanguageModel<B> for Gpt2Lm<B> {
     fn vocabulary(&self) -> usize {
         self.transformer.wte.weight.lazy_shape()[0]
     }
 
+    fn project(&self, hidden: Tensor<B, 2>) -> Tensor<B, 2> {
+        match &self.lm_head {
+            Some(lm_head) => lm_head.forward(hidden, None),
+            None => hidden.matmul(self.transformer.wte.weight.val().transpose()), // [N, V]
+        }
+    }
+}
+
+impl<B: TrainBackend> CausalLm<B> for Gpt2Lm<B> {
     fn heads(&self) -> Heads {
         self.heads
     }
@@ -160,13 +169,6 @@ impl<B: TrainBackend> CausalLm<B> for Gpt2Lm<B> {
 
     fn norm(&self, hidden: Tensor<B, 2>) -> Tensor<B, 2> {
         self.transformer.ln_f.forward(hidden)
-    }
-
-    fn project(&self, hidden: Tensor<B, 2>) -> Tensor<B, 2> {
-        match &self.lm_head {
-            Some(lm_head) => lm_head.forward(hidden, None),
-            None => hidden.matmul(self.transformer.wte.weight.val().transpose()), // [N, V]
-        }
     }
 }
 

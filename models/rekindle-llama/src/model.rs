@@ -12,8 +12,8 @@
 use burn::module::Module;
 use burn::tensor::{Int, Tensor, backend::Backend};
 use rekindle_nn::{
-    CausalLm, Depth, Dropout, Embedding, Heads, LayerCache, Linear, Model, ParameterPath, Place,
-    RmsNorm, Rotary, Sight, Slots, TrainBackend, rotate,
+    CausalLm, Depth, Dropout, Embedding, Heads, LanguageModel, LayerCache, Linear, Model,
+    ParameterPath, Place, RmsNorm, Rotary, Sight, Slots, TrainBackend, rotate,
 };
 
 use crate::LlamaConfig;
@@ -140,11 +140,20 @@ fn linear<B: Backend>(
     }
 }
 
-impl<B: TrainBackend> CausalLm<B> for LlamaLm<B> {
+impl<B: TrainBackend> LanguageModel<B> for LlamaLm<B> {
     fn vocabulary(&self) -> usize {
         self.model.embed_tokens.weight.lazy_shape()[0]
     }
 
+    fn project(&self, hidden: Tensor<B, 2>) -> Tensor<B, 2> {
+        match &self.lm_head {
+            Some(lm_head) => lm_head.forward(hidden, None),
+            None => hidden.matmul(self.model.embed_tokens.weight.val().transpose()), // [N, V]
+        }
+    }
+}
+
+impl<B: TrainBackend> CausalLm<B> for LlamaLm<B> {
     fn heads(&self) -> Heads {
         self.heads
     }
@@ -173,13 +182,6 @@ impl<B: TrainBackend> CausalLm<B> for LlamaLm<B> {
 
     fn norm(&self, hidden: Tensor<B, 2>) -> Tensor<B, 2> {
         self.model.norm.forward(hidden)
-    }
-
-    fn project(&self, hidden: Tensor<B, 2>) -> Tensor<B, 2> {
-        match &self.lm_head {
-            Some(lm_head) => lm_head.forward(hidden, None),
-            None => hidden.matmul(self.model.embed_tokens.weight.val().transpose()), // [N, V]
-        }
     }
 }
 

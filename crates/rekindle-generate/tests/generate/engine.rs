@@ -7,8 +7,8 @@ use burn::tensor::{Int, Tensor, backend::Backend};
 use burn_flex::{Flex, FlexDevice};
 use rekindle_generate::{Answer, End, Engine, GenerateError, Options, Piece, Prompt, Sampling};
 use rekindle_nn::{
-    CausalLm, Depth, Heads, LayerCache, Linear, Model, ParameterPath, Place, Sight, Slots,
-    TrainBackend,
+    CausalLm, Depth, Heads, LanguageModel, LayerCache, Linear, Model, ParameterPath, Place, Sight,
+    Slots, TrainBackend,
 };
 
 use crate::ascii::{END, VOCABULARY, renderer};
@@ -39,11 +39,17 @@ impl<B: Backend> Model<B> for Table<B> {
     }
 }
 
-impl<B: TrainBackend> CausalLm<B> for Table<B> {
+impl<B: TrainBackend> LanguageModel<B> for Table<B> {
     fn vocabulary(&self) -> usize {
         VOCABULARY
     }
 
+    fn project(&self, hidden: Tensor<B, 2>) -> Tensor<B, 2> {
+        hidden
+    }
+}
+
+impl<B: TrainBackend> CausalLm<B> for Table<B> {
     fn heads(&self) -> Heads {
         Heads {
             queries: 1,
@@ -80,10 +86,6 @@ impl<B: TrainBackend> CausalLm<B> for Table<B> {
     }
 
     fn norm(&self, hidden: Tensor<B, 2>) -> Tensor<B, 2> {
-        hidden
-    }
-
-    fn project(&self, hidden: Tensor<B, 2>) -> Tensor<B, 2> {
         hidden
     }
 }
