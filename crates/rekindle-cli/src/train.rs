@@ -185,6 +185,7 @@ fn summarize(outcome: &Outcome, dashboard: Dashboard) -> ExitCode {
     let next = match outcome.task {
         TaskKind::Generate if outcome.is_chat => format!("chat --model {folder}"),
         TaskKind::Generate => format!("generate --model {folder} --prompt \"...\""),
+        TaskKind::Mask => format!("train --model {folder} --data FILE"),
         _ => format!("predict --model {folder} --text \"...\""),
     };
     let _ = writeln!(out, "try it: rekindle {next}");

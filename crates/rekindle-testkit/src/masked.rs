@@ -1,6 +1,6 @@
 //! Logits of hidden tokens against the reference.
 
-use rekindle_nn::{LanguageModel, MaskedLm, TrainBackend};
+use rekindle_nn::{MaskedLm, TrainBackend};
 use rekindle_train::batch::{Batch, Layout, Row};
 
 use crate::ladder::{LOGITS, expected_logits, to_vec};

@@ -5,6 +5,7 @@
 
 mod keys;
 mod lora;
+mod mask;
 mod parse;
 mod ranges;
 
@@ -14,6 +15,7 @@ use rekindle_data::{Batching, TaskKind, Truncation};
 use serde::{Deserialize, Serialize};
 
 pub use lora::{LoraRecipe, TargetsRecipe};
+pub use mask::MaskRecipe;
 pub use parse::{RecipeError, set};
 
 /// What to train, on what, and how.
@@ -28,6 +30,9 @@ pub struct Recipe {
     pub data: DataRecipe,
     /// The loop.
     pub train: TrainRecipe,
+    /// `mask`: what is hidden.
+    #[serde(skip_serializing_if = "MaskRecipe::is_default")]
+    pub mask: MaskRecipe,
     /// What is saved on the way, and which weights are kept.
     pub checkpoint: CheckpointRecipe,
     /// Where it runs and writes.

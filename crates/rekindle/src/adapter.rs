@@ -152,9 +152,11 @@ impl Base {
             modules_to_save: _,
         } = recipe.method.lora();
         let task_type = match task {
-            TaskKind::Tag => "TOKEN_CLS",
-            TaskKind::Generate => "CAUSAL_LM",
-            TaskKind::Classify | TaskKind::MultiLabel | TaskKind::Regress => "SEQ_CLS",
+            TaskKind::Tag => Some("TOKEN_CLS"),
+            TaskKind::Generate => Some("CAUSAL_LM"),
+            TaskKind::Classify | TaskKind::MultiLabel | TaskKind::Regress => Some("SEQ_CLS"),
+            // peft has no name for it.
+            TaskKind::Mask => None,
         };
         // Of a layer in the middle of the model: an output layer may be stored otherwise.
         let weight = ParameterPath {
@@ -164,7 +166,7 @@ impl Base {
         AdapterConfig {
             base,
             revision,
-            task_type: Some(task_type.to_owned()),
+            task_type: task_type.map(str::to_owned),
             rank,
             alpha,
             dropout,

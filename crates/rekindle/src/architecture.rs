@@ -9,6 +9,7 @@ use rekindle_data::TaskKind;
 use rekindle_gpt2::{Gpt2Config, Gpt2Names};
 use rekindle_llama::{LlamaConfig, LlamaNames};
 use rekindle_nn::{CausalLm, CheckpointNames, TrainBackend};
+use rekindle_train::mask_task::MaskTask;
 use rekindle_train::objective::Objective;
 use rekindle_train::recipe::Recipe;
 use rekindle_train::task::{Device, RowTask, TagTask, TrainableBackend, TrainableModel};
@@ -94,13 +95,25 @@ impl Architecture {
         })
     }
 
-    /// Refuses a task that no model of this architecture has a head for.
-    pub(crate) fn check(&self, task: TaskKind) -> Result<(), Error> {
-        let is_decoder = !matches!(self, Self::Bert(_));
-        if is_decoder == (task == TaskKind::Generate) {
-            return Ok(());
+    /// Refuses a task that no model of this architecture has a head for; an error names `folder`.
+    pub(crate) fn check(&self, task: TaskKind, folder: &Path) -> Result<(), Error> {
+        match (self, task) {
+            (Self::Bert(config), TaskKind::Mask) => {
+                config.check_tied().map_err(|source| Error::Config {
+                    path: folder.join("config.json"),
+                    source: source.into(),
+                })
+            }
+            (Self::Bert(_), TaskKind::Generate) => Err(Error::OtherKind {
+                task,
+                is_decoder: false,
+            }),
+            (Self::Llama(_) | Self::Gpt2(_), TaskKind::Generate) | (Self::Bert(_), _) => Ok(()),
+            (Self::Llama(_) | Self::Gpt2(_), _) => Err(Error::OtherKind {
+                task,
+                is_decoder: true,
+            }),
         }
-        Err(Error::OtherKind { task, is_decoder })
     }
 
     /// Rows of the embedding.
@@ -161,9 +174,10 @@ impl Architecture {
         }
     }
 
-    /// What the tensors of a head's last layer begin with; decoders have none that depends on the task.
+    /// What the tensors of a head's last layer begin with; language models have none that depends on labels.
     pub(crate) fn output_prefix(&self, task: TaskKind) -> Option<String> {
         match self {
+            Self::Bert(_) if task == TaskKind::Mask => None,
             Self::Bert(config) => Some(format!("{}.", bert_names(config, task).output_layer())),
             Self::Llama(_) | Self::Gpt2(_) => None,
         }
@@ -175,6 +189,7 @@ impl Architecture {
             Self::Bert(config) => {
                 let head = match task {
                     TaskKind::Tag => "TokenClassification",
+                    TaskKind::Mask => "MaskedLM",
                     _ => "SequenceClassification",
                 };
                 format!("{}For{head}", config.class_prefix)
@@ -199,6 +214,9 @@ impl Architecture {
         match self {
             Self::Bert(config) if objective.task() == TaskKind::Tag => {
                 code.call(config.tagger(outputs, device), TagTask)
+            }
+            Self::Bert(config) if objective.task() == TaskKind::Mask => {
+                code.call(config.word_predictor(device), MaskTask)
             }
             Self::Bert(config) => code.call(config.classifier(outputs, device), RowTask),
             Self::Llama(config) => code.call(config.causal_lm(device), tokens),
@@ -229,6 +247,7 @@ impl Architecture {
 fn bert_names(config: &BertConfig, task: TaskKind) -> BertNames {
     match task {
         TaskKind::Tag => BertNames::of_tagger(config.family),
+        TaskKind::Mask => BertNames::of_word_predictor(config.family),
         _ => BertNames::of_classifier(config.family),
     }
 }

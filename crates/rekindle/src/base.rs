@@ -128,6 +128,9 @@ impl Base {
         if class.ends_with("ForTokenClassification") {
             return Some(TaskKind::Tag);
         }
+        if class.ends_with("ForMaskedLM") {
+            return Some(TaskKind::Mask);
+        }
         let outputs = self.labels().map_or(2, |labels| labels.len());
         let problem = self.json.get("problem_type").and_then(Value::as_str);
         class
@@ -160,9 +163,11 @@ impl Base {
             missing: vec!["`config.json` names no class with a head in `architectures`".to_owned()],
         };
         let task = given.or_else(|| self.task()).ok_or_else(headless)?;
-        self.architecture.check(task)?;
+        self.architecture.check(task, folder)?;
         let labels = match task {
-            TaskKind::Regress | TaskKind::Generate => LabelSet::from_names(Vec::new()),
+            TaskKind::Regress | TaskKind::Generate | TaskKind::Mask => {
+                LabelSet::from_names(Vec::new())
+            }
             TaskKind::Classify | TaskKind::MultiLabel | TaskKind::Tag => {
                 self.labels().ok_or_else(headless)?
             }
@@ -174,7 +179,14 @@ impl Base {
     pub fn answers(&self, objective: &Objective) -> bool {
         let same_labels = || self.labels().as_ref() == Some(objective.labels());
         let task = objective.task();
-        let has_labels = !matches!(task, TaskKind::Regress | TaskKind::Generate);
+        // Whatever a checkpoint holds of a head for words is right for all words.
+        if task == TaskKind::Mask && self.adapted.is_none() {
+            return true;
+        }
+        let has_labels = matches!(
+            task,
+            TaskKind::Classify | TaskKind::MultiLabel | TaskKind::Tag
+        );
         self.task() == Some(task) && (!has_labels || same_labels())
     }
 
@@ -239,7 +251,7 @@ impl Base {
         // Both spellings of the file's type that transformers has had; ours is always f32.
         config.shift_remove("torch_dtype");
         config.insert("dtype".into(), json!("float32"));
-        if task == TaskKind::Generate {
+        if matches!(task, TaskKind::Generate | TaskKind::Mask) {
             return config;
         }
         let [id2label, label2id] = label_maps(objective);
@@ -249,7 +261,7 @@ impl Base {
             TaskKind::Classify => Some("single_label_classification"),
             TaskKind::MultiLabel => Some("multi_label_classification"),
             TaskKind::Regress => Some("regression"),
-            TaskKind::Tag | TaskKind::Generate => None,
+            TaskKind::Tag | TaskKind::Generate | TaskKind::Mask => None,
         };
         match problem {
             Some(problem) => config.insert("problem_type".into(), json!(problem)),

@@ -169,6 +169,18 @@ pub enum Error {
         /// Whether the model is a decoder.
         is_decoder: bool,
     },
+    /// The task learns from texts as they are, and the command reads rows.
+    #[error("the task `{task}` is not for files of rows")]
+    RawText {
+        /// The task.
+        task: TaskKind,
+    },
+    /// The model knows words, and nothing to say of a text.
+    #[error("`{}` is a masked language model: it has no answer to a row", path.display())]
+    NoAnswer {
+        /// Its folder.
+        path: PathBuf,
+    },
     /// The backend does not compute in bf16.
     #[error("backend `{backend}` has no bf16 arithmetic on this device")]
     Precision {
@@ -176,10 +188,12 @@ pub enum Error {
         backend: &'static str,
     },
     /// A key of the recipe has no meaning for the task.
-    #[error("`{key}` is for the task `generate`, and this run's is `{task}`")]
-    OnlyGenerate {
+    #[error("`{key}` is for the task `{of}`, and this run's is `{task}`")]
+    IdleKey {
         /// The key.
         key: &'static str,
+        /// The task that it is for.
+        of: TaskKind,
         /// The run's task.
         task: TaskKind,
     },
@@ -361,7 +375,8 @@ impl Error {
             | Self::Architecture { .. }
             | Self::OtherKind { .. }
             | Self::Quantized { .. }
-            | Self::OnlyGenerate { .. }
+            | Self::IdleKey { .. }
+            | Self::NoAnswer { .. }
             | Self::LongSample { .. }
             | Self::Precision { .. }
             | Self::Vocabulary { .. }
@@ -369,6 +384,7 @@ impl Error {
             Self::Skipped { .. }
             | Self::OtherTask { .. }
             | Self::NoRows { .. }
+            | Self::RawText { .. }
             | Self::OneLabel(_) => self.hint_of_data(),
             Self::Headless { path, .. } => Some(format!(
                 "fine-tune it first: `rekindle train --model {} --data FILE`",
@@ -407,6 +423,9 @@ impl Error {
             Self::NoRows { .. } => {
                 Some("give a larger `--max-length`, or `truncation = \"right\"`".into())
             }
+            Self::RawText { .. } => {
+                Some("give rows with labels, and leave the task out".into())
+            }
             Self::OneLabel(_) => Some("add rows with another label".into()),
             _ => None,
         }
@@ -427,10 +446,14 @@ impl Error {
             Self::OtherKind { .. } => {
                 Some("take a decoder, such as Llama, Qwen or GPT-2, for data without labels".into())
             }
+            Self::NoAnswer { path } => Some(format!(
+                "train it on rows with labels first: `rekindle train --model {} --data FILE`",
+                path.display()
+            )),
             Self::Quantized { .. } => {
                 Some("take the model that it was made from, in f32, f16 or bf16".into())
             }
-            Self::OnlyGenerate { key, .. } => Some(format!("remove `{key}`")),
+            Self::IdleKey { key, .. } => Some(format!("remove `{key}`")),
             Self::LongSample { .. } => Some("shorten it".into()),
             Self::Precision { .. } => Some("`--dtype f32` computes everywhere".into()),
             Self::Vocabulary { .. } => Some(

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use rekindle_data::TaskKind;
+use rekindle_data::{HiddenToken, TaskKind};
 use rekindle_nn::merge;
 use rekindle_train::batch::Row;
 use rekindle_train::evaluate::Runner;
@@ -179,6 +179,10 @@ fn probe(base: &Base, task: TaskKind) -> Vec<Row> {
             TaskKind::Generate => {
                 Target::Tokens((0..length).map(|token| token.min(1) as f32).collect())
             }
+            TaskKind::Mask => Target::Masked(vec![HiddenToken {
+                position: length - 1,
+                id: id(0) as u32,
+            }]),
             TaskKind::Classify | TaskKind::MultiLabel | TaskKind::Regress => Target::Number(0.0),
         };
         Row {

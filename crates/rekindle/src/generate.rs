@@ -66,7 +66,7 @@ impl Generator {
     }
 
     pub(crate) fn of(mut base: Base, longest: Option<usize>) -> Result<Self, Error> {
-        base.architecture.check(TaskKind::Generate)?;
+        base.architecture.check(TaskKind::Generate, &base.folder)?;
         let most = base.architecture.max_length();
         let positions = longest.unwrap_or(most);
         if positions > most {

@@ -165,6 +165,11 @@ impl Predictor {
         with_logits: bool,
         write: &mut WriteAnswer,
     ) -> Result<Answered, Error> {
+        if self.task() == TaskKind::Mask {
+            return Err(Error::NoAnswer {
+                path: self.base.folder.clone(),
+            });
+        }
         backend.run(Answering {
             predictor: self,
             backend,
@@ -300,7 +305,7 @@ impl Predictor {
                     json!(self.objective.predicted_tags(logits, target)),
                 );
             }
-            TaskKind::Generate => {}
+            TaskKind::Generate | TaskKind::Mask => {}
         }
         if with_logits {
             let rows: Vec<&[f32]> = logits.chunks(self.objective.num_outputs()).collect();

@@ -49,6 +49,9 @@ impl Examples {
                 paths.iter().map(read).collect::<Result<_, Error>>()?,
             ));
         }
+        if first == TaskKind::Mask {
+            return Err(Error::RawText { task: first });
+        }
         if first == TaskKind::Generate {
             let read = |path: &PathBuf| Ok(rekindle_instruct::read(path, task)?);
             return Ok(Self::Generation(

@@ -5,6 +5,7 @@ use burn::tensor::backend::Backend;
 use rekindle_data::{Message, RenderError, Renderer, Role};
 use rekindle_generate::{Engine, Options, Prompt};
 use rekindle_nn::{CausalLm, TrainBackend};
+use rekindle_train::mask_task::MaskTask;
 use rekindle_train::task::{
     Inner, RowTask, TagTask, TrainableBackend, TrainableModel, TrainableTask,
 };
@@ -116,6 +117,8 @@ pub(crate) trait AnswersPrompts<B: TrainBackend, M> {
 impl<B: TrainBackend, M> AnswersPrompts<B, M> for RowTask {}
 
 impl<B: TrainBackend, M> AnswersPrompts<B, M> for TagTask {}
+
+impl<B: TrainBackend, M> AnswersPrompts<B, M> for MaskTask {}
 
 impl<B: TrainBackend, M: CausalLm<B>> AnswersPrompts<B, M> for TokenTask {
     fn answers(&self, model: &M, samples: &Samples) -> Vec<(String, String)> {

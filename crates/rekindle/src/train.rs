@@ -19,7 +19,7 @@ use rekindle_hub::{HubOptions, Progress, resolve};
 use rekindle_train::batch::Row;
 use rekindle_train::events::{Events, Finish};
 use rekindle_train::objective::Objective;
-use rekindle_train::recipe::{DataRecipe, Recipe};
+use rekindle_train::recipe::{DataRecipe, MaskRecipe, Recipe};
 use rekindle_train::run::{Plan, check};
 
 use crate::backend::{Choice, choose};
@@ -163,28 +163,41 @@ fn labels(base: &Base, examples: &Examples) -> Result<LabelSet, Error> {
 
 /// Refuses a recipe that does not suit the task or the base, and fills in what the base decides.
 fn suit(recipe: &mut Recipe, base: &Base, task: TaskKind) -> Result<(), Error> {
-    base.architecture.check(task)?;
+    base.architecture.check(task, &base.folder)?;
     refuse_idle(recipe, task)?;
+    if task == TaskKind::Mask {
+        recipe.mask = recipe.mask.resolved();
+    }
     base.adapt(recipe, task)
 }
 
 /// Refuses keys that say something of another task than the run's.
 fn refuse_idle(recipe: &Recipe, task: TaskKind) -> Result<(), Error> {
-    let idle = [
+    let MaskRecipe {
+        probability,
+        whole_word,
+    } = recipe.mask;
+    let (generate, mask) = (TaskKind::Generate, TaskKind::Mask);
+    let keys = [
         (
             "data.prompt_loss_weight",
             recipe.data.prompt_loss_weight > 0.0,
+            generate,
         ),
-        ("data.pack", recipe.data.pack),
-        ("train.samples", !recipe.train.samples.is_empty()),
+        ("data.pack", recipe.data.pack, generate),
+        ("train.samples", !recipe.train.samples.is_empty(), generate),
         (
             "model.gradient_checkpointing",
             recipe.model.gradient_checkpointing,
+            generate,
         ),
+        ("mask.probability", probability.is_some(), mask),
+        ("mask.whole_word", whole_word.is_some(), mask),
     ];
-    match idle.into_iter().find(|(_, is_set)| *is_set) {
-        Some((key, _)) if task != TaskKind::Generate => Err(Error::OnlyGenerate { key, task }),
-        _ => Ok(()),
+    let mut idle = keys.into_iter();
+    match idle.find(|(_, is_set, of)| *is_set && *of != task) {
+        Some((key, _, of)) => Err(Error::IdleKey { key, of, task }),
+        None => Ok(()),
     }
 }
 

@@ -19,7 +19,10 @@ pub(crate) fn examples(
     task: Option<TaskKind>,
 ) -> Result<Dataset<TextExample>, DataError> {
     let mut inference = source.task(task)?;
-    if matches!(inference.task, TaskKind::Tag | TaskKind::Generate) {
+    if matches!(
+        inference.task,
+        TaskKind::Tag | TaskKind::Generate | TaskKind::Mask
+    ) {
         return Err(DataError::OtherTask {
             path: source.path,
             found: inference.task,
@@ -47,7 +50,7 @@ pub fn example(record: &Record, task: TaskKind) -> Result<TextExample, RowError>
         TaskKind::Classify => Target::Class(class(record, label(record)?)?),
         TaskKind::MultiLabel => Target::Classes(classes(record)?),
         TaskKind::Regress => Target::Number(number(record)?),
-        TaskKind::Tag | TaskKind::Generate => return Err(no_text(record)),
+        TaskKind::Tag | TaskKind::Generate | TaskKind::Mask => return Err(no_text(record)),
     };
     Ok(TextExample {
         input: input(record)?,

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use burn_autodiff::Autodiff;
 use burn_flex::Flex;
 use rekindle_bert::{BertConfig, BertNames, WordPredictor};
 use rekindle_hub::Checkpoint;
@@ -11,7 +10,7 @@ use rekindle_nn::{LoadReport, TensorSource, export, load};
 use rekindle_testkit::{Fixture, masked_logits_equal};
 use rekindle_train::batch::Layout;
 
-type B = Autodiff<Flex>;
+type B = Flex;
 type Tensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 
 fn fixture(name: &str) -> Fixture {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use burn::module::AutodiffModule;
 use burn::tensor::Tensor;
 use burn_autodiff::Autodiff;
 use burn_flex::Flex;
@@ -89,7 +90,7 @@ fn check<B: TrainableBackend>(name: &str, gradients: f64) {
         let (model, names) = word_predictor::<B>(&fixture);
         let subject = Subject::new(model, MaskTask, objective, rows);
         for layout in [Layout::Ragged, PADDED] {
-            masked_logits_equal(&fixture, &subject.model, layout);
+            masked_logits_equal(&fixture, &subject.model.valid(), layout);
             let states = |model: &WordPredictor<B>, batch| hidden(model.encoder(), batch);
             climb(&fixture, &subject, &names, &states, (layout, gradients));
             follow_trajectory(&fixture, &subject, layout);

@@ -11,7 +11,7 @@ use burn::tensor::Tensor;
 use burn_flex::{Flex, FlexDevice};
 use rekindle_data::{Limit, TextInput, TextTokenizer, Truncation};
 use rekindle_llama::{LlamaConfig, LlamaLm, LlamaNames};
-use rekindle_nn::{CausalLm, Columns, Input, KvCache, Model, Rows, Slots, load};
+use rekindle_nn::{CausalLm, Columns, Input, KvCache, LanguageModel, Model, Rows, Slots, load};
 use rekindle_testkit::{Fixture, decoder};
 use rekindle_train::batch::Row;
 use rekindle_train::objective::{Target, argmax};

@@ -7,8 +7,8 @@ use rekindle_nn::LoraError;
 use toml::{Table, Value};
 
 use super::{
-    CheckpointRecipe, DataRecipe, MethodRecipe, ModelRecipe, Recipe, RunRecipe, TrainRecipe, keys,
-    ranges,
+    CheckpointRecipe, DataRecipe, MaskRecipe, MethodRecipe, ModelRecipe, Recipe, RunRecipe,
+    TrainRecipe, keys, ranges,
 };
 
 /// Why a recipe cannot be used.
@@ -204,6 +204,7 @@ fn section_keys(section: &str) -> Option<&'static [&'static str]> {
         "method" => Some(keys::of::<MethodRecipe>()),
         "data" => Some(keys::of::<DataRecipe>()),
         "train" => Some(keys::of::<TrainRecipe>()),
+        "mask" => Some(keys::of::<MaskRecipe>()),
         "checkpoint" => Some(keys::of::<CheckpointRecipe>()),
         "run" => Some(keys::of::<RunRecipe>()),
         _ => None,

@@ -1,7 +1,7 @@
 //! The values that a recipe's numbers can have.
 
 use super::{
-    CheckpointRecipe, DataRecipe, Every, LoraRecipe, MethodRecipe, ModelRecipe, Recipe,
+    CheckpointRecipe, DataRecipe, Every, LoraRecipe, MaskRecipe, MethodRecipe, ModelRecipe, Recipe,
     RecipeError, TargetsRecipe, TrainRecipe,
 };
 
@@ -12,6 +12,7 @@ pub(super) fn check(recipe: &Recipe) -> Result<(), RecipeError> {
         method,
         data,
         train,
+        mask,
         checkpoint,
         run: _,
     } = recipe;
@@ -20,6 +21,7 @@ pub(super) fn check(recipe: &Recipe) -> Result<(), RecipeError> {
         rules_of_lora(method),
         rules_of_data(data),
         rules_of_train(train),
+        rules_of_mask(*mask),
         rules_of_checkpoint(checkpoint),
     ];
     for (is_good, key, expected, found) in rules.into_iter().flatten() {
@@ -139,6 +141,20 @@ fn rules_of_train(train: &TrainRecipe) -> Vec<Rule> {
         at_least_one("train.evaluate_every", interval),
         at_least_one("train.log_every", train.log_every),
     ]
+}
+
+fn rules_of_mask(mask: MaskRecipe) -> Vec<Rule> {
+    let MaskRecipe {
+        probability,
+        whole_word: _,
+    } = mask;
+    let probability = probability.unwrap_or(1.0);
+    vec![(
+        probability > 0.0 && probability <= 1.0,
+        "mask.probability",
+        "in (0, 1]",
+        probability.to_string(),
+    )]
 }
 
 fn rules_of_checkpoint(checkpoint: &CheckpointRecipe) -> Vec<Rule> {

@@ -6,8 +6,8 @@ use burn::tensor::Tensor;
 use rekindle_data::{LabelSet, TaskKind};
 use rekindle_llama::{LlamaConfig, LlamaLm, LlamaNames};
 use rekindle_nn::{
-    CausalLm, Columns, Input, KvCache, Lora, Model, Rows, Slots, Targets, TensorSource,
-    TrainBackend, load, load_adapter,
+    CausalLm, Columns, Input, KvCache, LanguageModel, Lora, Model, Rows, Slots, Targets,
+    TensorSource, TrainBackend, load, load_adapter,
 };
 use rekindle_train::batch::{Batch, Layout, Row};
 use rekindle_train::evaluate::Runner;

@@ -167,6 +167,10 @@ fn sample(row: &Row, tokenizer: &TextTokenizer, labels: &LabelSet) -> Sample {
             let targets = targets.filter(|(_, weight)| **weight == 1.0);
             tokenizer.decode(&targets.map(|(id, _)| *id).collect::<Vec<_>>())
         }
+        Target::Masked(hidden) => {
+            let tokens = hidden.iter().map(|token| tokenizer.decode(&[token.id]));
+            tokens.collect::<Vec<_>>().join(" ")
+        }
     };
     Sample { text, target }
 }
@@ -195,7 +199,7 @@ fn baseline(train: &[Row], valid: &[Row], labels: &LabelSet) -> Option<String> {
             match &row.target {
                 Target::Class(class) => classes.push(*class),
                 Target::Tags(tags) => classes.extend(tags.iter().map(|tag| tag.class)),
-                Target::Labels(_) | Target::Number(_) | Target::Tokens(_) => {}
+                Target::Labels(_) | Target::Number(_) | Target::Tokens(_) | Target::Masked(_) => {}
             }
         }
         classes
