@@ -174,3 +174,16 @@ pub(crate) fn lowest<B: TrainableBackend, M: TrainableModel<B>>(model: &M) -> De
         .min()
         .unwrap_or(Depth::Head)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_hold_every_target_once_and_few_logits() {
+        let ranges: Vec<_> = chunks(10, CHUNK_LOGITS / 4).collect();
+        assert_eq!(ranges, [0..4, 4..8, 8..10]);
+        assert_eq!(chunks(2, 2 * CHUNK_LOGITS).count(), 2);
+        assert_eq!(chunks(0, 100).count(), 0);
+    }
+}

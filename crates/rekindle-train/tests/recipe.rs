@@ -51,6 +51,10 @@ evaluate_every = 13
 log_every = 4
 samples = ["Once"]
 
+[mask]
+probability = 0.3
+whole_word = true
+
 [checkpoint]
 save_every = 50
 keep_last = 3
@@ -288,6 +292,8 @@ fn numbers_outside_their_range_name_their_key() {
         ("train.max_grad_norm=-1.0", "0 or above"),
         ("train.evaluate_every=0", "at least 1"),
         ("train.log_every=0", "at least 1"),
+        ("mask.probability=0.0", "in (0, 1]"),
+        ("mask.probability=1.5", "in (0, 1]"),
     ] {
         let mut table = Table::new();
         if !pair.starts_with("method.layer") && pair.starts_with("method.") {

@@ -309,3 +309,30 @@ fn answers_that_cannot_be_written() {
     hint: choose another path, one that can be written
     ");
 }
+
+#[test]
+fn answers_of_a_masked_language_model() {
+    let place = sound();
+    place.model("bert-mask", "words");
+    let arguments = ["predict", "--text", "good film", "--backend", "flex"];
+    let refused = || place.refusal(&[&arguments[..], &["--model", "words"]].concat());
+    assert_snapshot!(refused(), @r"
+    error: `words` is a masked language model: it has no answer to a row
+    hint: train it on rows with labels first: `rekindle train --model words --data FILE`
+    ");
+    place.configure("words", &[("tie_word_embeddings", json!(false))]);
+    assert_snapshot!(refused(), @r"
+    error: cannot use `words/config.json`: `config.json` asks for `tie_word_embeddings` = `false`, which is not supported; known: true
+    hint: copy it again from where the model came from, or choose another model
+    ");
+}
+
+#[test]
+fn keys_of_masks_for_another_task() {
+    let place = sound();
+    let whole = ["--set", "mask.whole_word=true"];
+    assert_snapshot!(place.refused_training(&[&TRAIN[..], &whole].concat()), @r"
+    error: `mask.whole_word` is for the task `mask`, and this run's is `classify`
+    hint: remove `mask.whole_word`
+    ");
+}
