@@ -23,6 +23,7 @@ use self::encode::{Encoder, Token};
 use self::settings::Settings;
 use self::template::ChatTemplate;
 use self::turns::Chat;
+use crate::tokenizer::digest;
 use crate::{
     Content, GenerationExample, Limit, Message, TextTokenizer, TokenizerError, Truncation,
 };
@@ -66,6 +67,8 @@ pub struct Renderer {
     bos: Option<u32>,
     /// All tokens that end an answer, the one that ends a text first.
     ends: Vec<u32>,
+    /// That of the tokenizer with the names of its special tokens.
+    digest: String,
 }
 
 /// Tokens with their weights, before they are cut to length.
@@ -78,12 +81,14 @@ struct Draft {
 impl Renderer {
     /// Reads what a model's folder says beside its tokenizer.
     pub fn open(folder: &Path, tokenizer: &TextTokenizer) -> Result<Self, RenderError> {
+        let file = tokenizer.digest();
         let tokenizer = tokenizer.inner().clone();
         let settings = Settings::read(folder, &tokenizer)?;
         let named = settings.named.iter().map(|(_, token)| token);
         let named: Vec<_> = named.map(|token| (token.text.clone(), token.id)).collect();
         let unknown = settings.special("unk_token").map(|token| token.id);
         let encoder = Encoder::new(&tokenizer, &named, unknown);
+        let digest = digest(format!("{file} {}", encoder.names()).as_bytes());
         let template = ChatTemplate::new(&settings)?;
         let bos = settings.special("bos_token").map(|token| token.id);
         let prefix = match (settings.adds_bos, bos) {
@@ -101,6 +106,7 @@ impl Renderer {
             prefix,
             bos,
             ends,
+            digest,
         })
     }
 
@@ -150,6 +156,24 @@ impl Renderer {
     pub fn prompt(&self, text: &str) -> Result<Vec<u32>, RenderError> {
         let tokens = self.encoder.plain(text)?;
         Ok(self.prefixed(&tokens))
+    }
+
+    /// Tokens of texts without those before and after them, on all cores; each text has a result of its own.
+    pub fn texts(&self, texts: &[&str]) -> Vec<Result<Vec<u32>, RenderError>> {
+        texts
+            .par_iter()
+            .map(|text| self.encoder.ids(text))
+            .collect()
+    }
+
+    /// The tokens before each text and the one after it.
+    pub fn frame(&self) -> (&[u32], u32) {
+        (&self.prefix, self.ends[0])
+    }
+
+    /// A SHA-256 of all that decides the tokens of a text, by which what is made of them is known again.
+    pub fn digest(&self) -> &str {
+        &self.digest
     }
 
     /// The tokens of a chat that the model is to answer.

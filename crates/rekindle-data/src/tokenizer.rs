@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;
 use tokenizers::{
     Encoding, InputSequence, PostProcessor, Tokenizer, TruncationDirection, TruncationParams,
@@ -152,6 +153,7 @@ pub struct TextTokenizer {
     words: OnceLock<Tokenizer>,
     notes: Vec<String>,
     highest_id: u32,
+    digest: String,
 }
 
 impl TextTokenizer {
@@ -199,6 +201,7 @@ impl TextTokenizer {
             words: OnceLock::new(),
             notes,
             highest_id,
+            digest: digest(bytes),
         })
     }
 
@@ -210,6 +213,33 @@ impl TextTokenizer {
     /// The highest id that a token can have, added tokens included.
     pub fn highest_id(&self) -> u32 {
         self.highest_id
+    }
+
+    /// The SHA-256 of its `tokenizer.json`, by which what is made with it is known again.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// The special tokens that it puts before a text and after it.
+    pub fn frame(&self) -> Result<[Vec<u32>; 2], TokenizerError> {
+        let encoding = self.texts.encode("a", true);
+        let encoding = encoding.map_err(|source| TokenizerError::Encode { source })?;
+        let (ids, mask) = (encoding.get_ids(), encoding.get_special_tokens_mask());
+        let is_special = |mask: &&u32| **mask == 1;
+        let before = mask.iter().take_while(is_special).count();
+        let after = mask[before..].iter().rev().take_while(is_special).count();
+        Ok([ids[..before].to_vec(), ids[ids.len() - after..].to_vec()])
+    }
+
+    /// Tokens of texts without special tokens around them, on all cores; each text has a result of its own.
+    pub fn texts(&self, texts: &[&str]) -> Vec<Result<Vec<u32>, TokenizerError>> {
+        let ids = |text: &&str| {
+            // Offsets, which nobody wants here, are left out.
+            let encoding = self.texts.encode_fast(*text, false);
+            let encoding = encoding.map_err(|source| TokenizerError::Encode { source })?;
+            Ok(encoding.get_ids().to_vec())
+        };
+        texts.par_iter().map(ids).collect()
     }
 
     /// The tokenizer itself.
@@ -352,6 +382,12 @@ fn finish(
         .post_process(first, second, true)
         .map_err(failed)?;
     Ok(Some((encoding, truncated)))
+}
+
+/// The SHA-256 of bytes, in hexadecimal digits.
+pub(crate) fn digest(bytes: &[u8]) -> String {
+    let digits = Sha256::digest(bytes);
+    digits.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn words_of(encoding: &Encoding) -> Vec<Option<usize>> {

@@ -427,3 +427,18 @@ fn the_space_before_an_answer_is_kept_where_words_carry_it() {
         .collect();
     assert_eq!(pieces, " film");
 }
+
+#[test]
+fn texts_and_their_frame_are_the_row_of_a_text() {
+    let texts = ["a small room", "it spells <s> and </s>", " "];
+    for (_, renderer) in [gpt2(), llama()] {
+        let (before, after) = renderer.frame();
+        for (content, ids) in texts.iter().zip(renderer.texts(&texts)) {
+            let framed = [before, &ids.unwrap(), &[after]].concat();
+            assert_eq!(framed, row(&renderer, &text(content)).0, "{content}");
+        }
+    }
+    // Names of special tokens decide what a text becomes.
+    assert_ne!(gpt2().1.digest(), llama().1.digest());
+    assert_eq!(gpt2().1.digest(), gpt2().1.digest());
+}

@@ -234,3 +234,31 @@ fn a_folder_without_a_tokenizer_says_how_to_make_one() {
     let error = TextTokenizer::from_folder(folder.path()).unwrap_err();
     assert!(matches!(error, TokenizerError::Parse { .. }), "{error}");
 }
+
+#[test]
+fn texts_alone_and_their_frame_make_the_whole_row() {
+    let texts = [
+        "A room, quietly.",
+        "x",
+        "wrong  spaces\nand a line",
+        "é 東京 🎉",
+    ];
+    for kind in KINDS {
+        let tokenizer = tokenizer(kind);
+        let [before, after] = tokenizer.frame().unwrap();
+        let bare = tokenizer.texts(&texts);
+        for (text, bare) in texts.iter().zip(bare) {
+            let whole = tokenizer.encode(&single(text), NO_LIMIT).unwrap().unwrap();
+            let framed = [before.clone(), bare.unwrap(), after.clone()].concat();
+            assert_eq!(framed, whole.ids, "{kind}: {text}");
+        }
+    }
+}
+
+#[test]
+fn a_tokenizer_is_known_by_its_file() {
+    let digests = KINDS.map(|kind| tokenizer(kind).digest().to_owned());
+    assert!(digests.iter().all(|digest| digest.len() == 64));
+    assert_ne!(digests[0], digests[1]);
+    assert_eq!(digests[0], tokenizer(KINDS[0]).digest());
+}

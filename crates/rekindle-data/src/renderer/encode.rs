@@ -92,6 +92,22 @@ impl Encoder {
         self.encode(text)
     }
 
+    /// The ids of [`Self::plain`] alone, in less memory.
+    pub(super) fn ids(&self, text: &str) -> Result<Vec<u32>, RenderError> {
+        Self::refuse_noncharacters(text)?;
+        let encoding = self.tokenizer.encode_fast(text, false);
+        let encoding = encoding.map_err(|source| TokenizerError::Encode { source })?;
+        let ids = encoding.get_ids().iter();
+        ids.map(|id| self.true_id(*id)).collect()
+    }
+
+    /// The names and ids of the special tokens, in a fixed order.
+    pub(super) fn names(&self) -> String {
+        let mut names: Vec<_> = self.specials.iter().map(|(name, id)| (id, name)).collect();
+        names.sort_unstable();
+        format!("{names:?}")
+    }
+
     /// The tokens of what a template wrote of guarded texts; bytes are those of `rendered`.
     pub(super) fn rendered(&self, rendered: &str) -> Result<Vec<Token>, RenderError> {
         let (mut text, mut origins) = (String::with_capacity(rendered.len()), Vec::new());
@@ -190,17 +206,9 @@ impl Encoder {
             .encode(text, false)
             .map_err(|source| TokenizerError::Encode { source })?;
         let token = |(found, bytes): (&u32, &(usize, usize))| {
+            let id = self.true_id(*found)?;
             let bytes = bytes.0..bytes.1;
-            if let Some(id) = self.ids.get(found) {
-                return Ok(Token { id: *id, bytes });
-            }
-            let spelled = |(_, id): &&(String, u32)| id == found && Some(*id) != self.unknown;
-            match self.specials.iter().find(spelled) {
-                Some((token, _)) => Err(RenderError::Unescapable {
-                    token: token.clone(),
-                }),
-                None => Ok(Token { id: *found, bytes }),
-            }
+            Ok(Token { id, bytes })
         };
         encoding
             .get_ids()
@@ -208,6 +216,20 @@ impl Encoder {
             .zip(encoding.get_offsets())
             .map(token)
             .collect()
+    }
+
+    /// The id of a token in the model's own vocabulary.
+    fn true_id(&self, found: u32) -> Result<u32, RenderError> {
+        if let Some(id) = self.ids.get(&found) {
+            return Ok(*id);
+        }
+        let spelled = |(_, id): &&(String, u32)| *id == found && Some(*id) != self.unknown;
+        match self.specials.iter().find(spelled) {
+            Some((token, _)) => Err(RenderError::Unescapable {
+                token: token.clone(),
+            }),
+            None => Ok(found),
+        }
     }
 }
 
