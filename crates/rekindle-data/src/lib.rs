@@ -4,6 +4,7 @@
 //! record to a typed example, and the result is a [`Dataset`]. Nothing here knows a model or a tensor.
 
 mod audit;
+mod documents;
 mod error;
 mod example;
 mod generation;
@@ -19,6 +20,7 @@ mod task;
 mod tokenizer;
 
 pub use audit::{duplicates, overlap};
+pub use documents::{Documents, UnknownDocuments};
 pub use error::{DataError, RowError};
 pub use example::{Dataset, Labeled, TaggedExample, Target, TextExample, TextInput};
 pub use generation::{Content, GenerationExample, Message, Role, UnknownRole};
@@ -30,5 +32,5 @@ pub use renderer::{Decoder, Dropped, RenderError, Rendered, Renderer};
 pub use seeded::{Purpose, Seeded};
 pub use source::Source;
 pub use split::{Split, stratified_split};
-pub use task::{Inference, TaskKind, UnknownTask, infer_task};
+pub use task::{Inference, TaskKind, UnknownTask, infer_task, is_text_alone};
 pub use tokenizer::{Encoded, EncodedWords, Limit, TextTokenizer, TokenizerError, Truncation};

@@ -24,17 +24,20 @@ pub enum TaskKind {
     Generate,
     /// Words of a text that are hidden.
     Mask,
+    /// The vectors that another model gives to texts.
+    Distill,
 }
 
 impl TaskKind {
     /// All tasks.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Classify,
         Self::MultiLabel,
         Self::Regress,
         Self::Tag,
         Self::Generate,
         Self::Mask,
+        Self::Distill,
     ];
 }
 
@@ -47,6 +50,7 @@ impl fmt::Display for TaskKind {
             Self::Tag => "tag",
             Self::Generate => "generate",
             Self::Mask => "mask",
+            Self::Distill => "distill",
         })
     }
 }
@@ -151,6 +155,11 @@ impl Content {
             Self::Text => "a `text` alone",
         }
     }
+}
+
+/// Whether a row is a text with nothing that it is to be answered with.
+pub fn is_text_alone(record: &Record) -> bool {
+    Content::of(record) == Some(Content::Text)
 }
 
 /// The task that the rows of a file tell.

@@ -51,5 +51,5 @@ pub use state::{export_trainable, restore_trainable};
 pub use train_backend::{AdamWStep, TrainBackend};
 pub use weights::{
     CheckpointNames, ExportedTensor, LoadReport, ReadError, ShapeMismatch, TensorSource,
-    WeightsError, export, is_transposed, load, tensor_name,
+    WeightsError, export, export_scaffold, is_transposed, load, tensor_name,
 };

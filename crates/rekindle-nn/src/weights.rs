@@ -78,6 +78,11 @@ pub trait CheckpointNames {
     /// Whether a parameter belongs to a head, which a checkpoint may lack or have in another shape.
     fn is_head(&self, path: &ParameterPath) -> bool;
 
+    /// Whether a parameter serves training alone and is no part of a saved model.
+    fn is_scaffold(&self, _path: &ParameterPath) -> bool {
+        false
+    }
+
     /// Whether a tensor of a checkpoint, by its name of today, is passed over in silence: a buffer, or a
     /// second copy of a weight.
     fn is_ignored(&self, _canonical: &str) -> bool {
@@ -267,12 +272,21 @@ pub fn load<B: Backend, M: Module<B>>(
     }
 }
 
-/// Every parameter, under the names and in the layout of the checkpoint; those of adapters as peft has them.
+/// Every parameter that belongs to a saved model, under the names and in the layout of the checkpoint; those
+/// of adapters as peft has them.
 pub fn export<B: Backend, M: Module<B>>(
     module: &M,
     names: &dyn CheckpointNames,
 ) -> Vec<ExportedTensor> {
-    export_some(module, names, &|_| true)
+    export_some(module, names, &|path| !names.is_scaffold(path))
+}
+
+/// The parameters that serve training alone, in the same way.
+pub fn export_scaffold<B: Backend, M: Module<B>>(
+    module: &M,
+    names: &dyn CheckpointNames,
+) -> Vec<ExportedTensor> {
+    export_some(module, names, &|path| names.is_scaffold(path))
 }
 
 /// The parameters that are asked for, as [`export`] gives them.

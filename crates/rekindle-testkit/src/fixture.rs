@@ -102,6 +102,7 @@ impl Fixture {
             Target::Number(_) => TaskKind::Regress,
             Target::Tags(_) => TaskKind::Tag,
             Target::Tokens(_) => TaskKind::Generate,
+            Target::Vector(_) => TaskKind::Distill,
             Target::Masked(_) => TaskKind::Mask,
         };
         // `config.json` leaves the map out where it is transformers' default of two labels.
@@ -111,7 +112,7 @@ impl Fixture {
             .and_then(Value::as_object)
             .map_or(2, Map::len);
         let names = match task {
-            TaskKind::Regress | TaskKind::Generate | TaskKind::Mask => 0,
+            TaskKind::Regress | TaskKind::Generate | TaskKind::Mask | TaskKind::Distill => 0,
             _ => outputs,
         };
         let names = (0..names).map(|id| format!("LABEL_{id}")).collect();

@@ -126,6 +126,7 @@ where
             events: &mut events,
             save: &mut |_: &_| Ok(()),
             sample: None,
+            general: None,
             checkpoint: Some(&mut |snapshot| {
                 held = Some(Held::new(snapshot));
                 Ok(Checkpoint::default())

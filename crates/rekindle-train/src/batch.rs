@@ -142,7 +142,9 @@ fn scored_tokens(target: &Target) -> Box<dyn Iterator<Item = usize> + '_> {
         Target::Tags(tags) => Box::new(tags.iter().filter_map(|tag| tag.token)),
         Target::Tokens(weights) => Box::new(counted(weights).map(|(token, _)| token - 1)),
         Target::Masked(hidden) => Box::new(hidden.iter().map(|token| token.position)),
-        Target::Class(_) | Target::Labels(_) | Target::Number(_) => Box::new(std::iter::empty()),
+        Target::Class(_) | Target::Labels(_) | Target::Number(_) | Target::Vector(_) => {
+            Box::new(std::iter::empty())
+        }
     }
 }
 

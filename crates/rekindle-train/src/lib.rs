@@ -4,6 +4,7 @@
 //! events go to a sink, weights to a hook.
 
 pub mod batch;
+mod distillation;
 pub mod error;
 pub mod evaluate;
 pub mod events;

@@ -4,6 +4,7 @@ use burn::tensor::{Tensor, TensorData, activation, backend::Backend};
 use rekindle_data::{HiddenToken, LabelSet, TaskKind};
 use rekindle_nn::TrainBackend;
 
+use crate::distillation;
 use crate::metrics::{classification, entities, multi_label, regression};
 use crate::projection::TOKEN_OUTPUT;
 use crate::scores::Scores;
@@ -24,6 +25,8 @@ pub enum Target {
     Tokens(Vec<f32>),
     /// Tokens of the row that are hidden in it.
     Masked(Vec<HiddenToken>),
+    /// A vector of length 1: what a teacher gives the row.
+    Vector(Vec<f32>),
 }
 
 /// What a word is trained towards.
@@ -39,7 +42,7 @@ impl Target {
     /// Rows of logits that belong to this target.
     pub fn num_outputs(&self) -> usize {
         match self {
-            Self::Class(_) | Self::Labels(_) | Self::Number(_) => 1,
+            Self::Class(_) | Self::Labels(_) | Self::Number(_) | Self::Vector(_) => 1,
             Self::Tags(tags) => tags.iter().filter(|tag| tag.token.is_some()).count(),
             Self::Tokens(weights) => weights.iter().filter(|&&weight| weight > 0.0).count(),
             Self::Masked(hidden) => hidden.len(),
@@ -55,7 +58,11 @@ impl Target {
                 .filter(|tag| tag.token.is_some())
                 .map(|tag| tag.class)
                 .collect(),
-            Self::Labels(_) | Self::Number(_) | Self::Tokens(_) | Self::Masked(_) => Vec::new(),
+            Self::Labels(_)
+            | Self::Number(_)
+            | Self::Tokens(_)
+            | Self::Masked(_)
+            | Self::Vector(_) => Vec::new(),
         }
     }
 }
@@ -65,12 +72,31 @@ impl Target {
 pub struct Objective {
     task: TaskKind,
     labels: LabelSet,
+    /// Numbers of an output where labels do not tell.
+    width: usize,
 }
 
 impl Objective {
     /// The objective of a task whose outputs carry these labels; a regression has none.
     pub fn new(task: TaskKind, labels: LabelSet) -> Self {
-        Self { task, labels }
+        let width = match task {
+            TaskKind::Generate | TaskKind::Mask => TOKEN_OUTPUT,
+            TaskKind::Regress | TaskKind::Distill => 1,
+            TaskKind::Classify | TaskKind::MultiLabel | TaskKind::Tag => labels.len(),
+        };
+        Self {
+            task,
+            labels,
+            width,
+        }
+    }
+
+    /// The objective of a student whose teacher gives vectors of this width.
+    pub fn distillation(width: usize) -> Self {
+        Self {
+            width,
+            ..Self::new(TaskKind::Distill, LabelSet::from_names(Vec::new()))
+        }
     }
 
     /// The task.
@@ -83,13 +109,9 @@ impl Objective {
         &self.labels
     }
 
-    /// Numbers of an output: its logits, or [`TOKEN_OUTPUT`] of a token.
+    /// Numbers of an output: its logits, [`TOKEN_OUTPUT`] of a token, or a vector's.
     pub fn num_outputs(&self) -> usize {
-        match self.task {
-            TaskKind::Regress => 1,
-            TaskKind::Generate | TaskKind::Mask => TOKEN_OUTPUT,
-            TaskKind::Classify | TaskKind::MultiLabel | TaskKind::Tag => self.labels.len(),
-        }
+        self.width
     }
 
     /// How much a target counts in a mean of losses: transformers' means are over examples, over
@@ -132,6 +154,7 @@ impl Objective {
                     binary_cross_entropy(logits, values)
                 }
             }
+            TaskKind::Distill => distillation::loss_sum(logits, targets),
             TaskKind::Generate | TaskKind::Mask => {
                 unreachable!("the loss of tokens is taken a few at a time, without all logits")
             }
@@ -149,6 +172,7 @@ impl Objective {
                 });
                 losses.sum()
             }
+            Target::Vector(vector) => 1.0 - distillation::cosine(logits, vector),
             Target::Tokens(_) | Target::Masked(_) => token_outputs(logits, target)
                 .map(|(weight, [loss, _])| weight * f64::from(*loss))
                 .sum(),
@@ -173,7 +197,7 @@ impl Objective {
                 return Some(token_outputs(logits, target).map(right).sum());
             }
             Target::Class(_) | Target::Tags(_) => target.classes(),
-            Target::Labels(_) | Target::Number(_) => return None,
+            Target::Labels(_) | Target::Number(_) | Target::Vector(_) => return None,
         };
         let rows = logits.chunks(self.num_outputs()).zip(classes);
         let right = rows.filter(|(logits, class)| argmax(logits) == *class);
@@ -216,6 +240,11 @@ impl Objective {
                 Scores::of_entities(&entities(&expected, &predicted))
             }
             TaskKind::Generate | TaskKind::Mask => self.token_scores(logits, targets),
+            TaskKind::Distill => {
+                let rows = logits.iter().zip(targets);
+                let losses = rows.map(|(row, target)| self.row_loss(row, target));
+                Scores::of_vectors(1.0 - losses.sum::<f64>() / targets.len() as f64)
+            }
         }
     }
 

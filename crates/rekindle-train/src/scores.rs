@@ -26,6 +26,7 @@ pub fn names(task: TaskKind) -> &'static [&'static str] {
         TaskKind::Tag => &["f1", "precision", "recall", "token_accuracy"],
         TaskKind::Generate => &["perplexity", "mean_token_accuracy", "exact_match"],
         TaskKind::Mask => &["perplexity", "mean_token_accuracy"],
+        TaskKind::Distill => &["cosine"],
     }
 }
 
@@ -108,6 +109,13 @@ impl Scores {
         let values = [loss.exp(), accuracy, exact_match].map(Some);
         Self {
             summary: zip(TaskKind::Generate, values),
+            details: Map::new(),
+        }
+    }
+
+    pub(crate) fn of_vectors(cosine: f64) -> Self {
+        Self {
+            summary: zip(TaskKind::Distill, [Some(cosine)]),
             details: Map::new(),
         }
     }

@@ -6,9 +6,11 @@
 mod config;
 mod masked;
 mod model;
+mod sentence;
 mod weights;
 
 pub use config::{BertConfig, ConfigError, Family};
 pub use masked::WordPredictor;
 pub use model::{Bert, SequenceClassifier, TokenClassifier};
+pub use sentence::{SentenceEncoder, Student};
 pub use weights::BertNames;

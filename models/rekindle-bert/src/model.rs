@@ -162,7 +162,7 @@ impl<B: Backend> TokenClassifier<B> {
 impl<B: TrainBackend> Classifier<B> for SequenceClassifier<B> {
     fn classify(&self, input: Input<B>, rows: &Rows) -> Tensor<B, 2> {
         let hidden = self.encoder.forward(input, rows);
-        let first = hidden.select(0, indices(rows.starts(), &self.classifier)); // [R, D]
+        let first = first_tokens(hidden, rows); // [R, D]
         let first = match &self.input_dropout {
             Some(dropout) => dropout.forward(first, rows.noise()),
             None => first,
@@ -318,8 +318,10 @@ pub(crate) fn depth(path: &ParameterPath) -> Depth {
     }
 }
 
-fn indices<B: Backend>(slots_of_rows: Vec<usize>, layer: &Linear<B>) -> Tensor<B, 1, Int> {
-    slots(slots_of_rows, &layer.weight.device())
+/// The state of each row's first token, `[N, D]` to `[R, D]`.
+pub(crate) fn first_tokens<B: Backend>(hidden: Tensor<B, 2>, rows: &Rows) -> Tensor<B, 2> {
+    let device = hidden.device();
+    hidden.select(0, slots(rows.starts(), &device))
 }
 
 fn slots<B: Backend>(slots: Vec<usize>, device: &B::Device) -> Tensor<B, 1, Int> {

@@ -83,6 +83,9 @@ const BODY: [[&str; 3]; 12] = [
     ],
 ];
 
+/// What a student has above its encoder while it learns.
+const PROJECTION: &str = "projection";
+
 impl BertNames {
     /// Names of a sequence classifier.
     pub fn of_classifier(family: Family) -> Self {
@@ -159,6 +162,10 @@ impl CheckpointNames for BertNames {
         !path.name.starts_with("encoder.")
     }
 
+    fn is_scaffold(&self, path: &ParameterPath) -> bool {
+        path.name.starts_with(PROJECTION)
+    }
+
     fn is_ignored(&self, canonical: &str) -> bool {
         // The embedding of the words a second time.
         self.head == Head::WordPredictor && canonical == format!("{}.weight", self.output_module())
@@ -198,6 +205,7 @@ impl BertNames {
             return self.word_predictor(layer);
         }
         match (layer, self.family, self.head) {
+            (PROJECTION, _, _) => PROJECTION,
             ("dense", Family::Bert, _) => "bert.pooler.dense",
             ("dense", Family::Roberta, _) => "classifier.dense",
             ("dense", Family::DistilBert, _) => "pre_classifier",
