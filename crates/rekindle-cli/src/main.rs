@@ -7,6 +7,7 @@
 )]
 
 mod args;
+mod cache;
 mod chat;
 mod doctor;
 mod eval;

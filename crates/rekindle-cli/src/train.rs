@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::Result;
+use rekindle::bundled::Places;
 use rekindle::data::TaskKind;
 use rekindle::events::End;
 use rekindle::hub::HubOptions;
@@ -13,6 +14,7 @@ use rekindle::{Error, recipe};
 use toml::Table;
 
 use crate::args::{Dashboard, Train};
+use crate::cache;
 use crate::failure::{FAILED, INTERRUPTED};
 use crate::live::Live;
 use crate::progress::{DownloadBar, note};
@@ -30,7 +32,13 @@ pub(crate) fn run(arguments: &Train) -> Result<ExitCode> {
         .then(|| RunFolder::find(named, arguments.output.as_deref(), &recipe))
         .transpose()?;
     let hub = HubOptions::from_env();
-    let prepared = prepare(recipe, resumed, &hub, &mut DownloadBar::default())?;
+    let cache = cache::folder();
+    let places = Places {
+        hub: &hub,
+        cache: &cache,
+        bundle: &[],
+    };
+    let prepared = prepare(recipe, resumed, places, &mut DownloadBar::default())?;
     if let Some(finish) = &prepared.finished {
         note(format_args!(
             "the run in {} is finished after {} steps: there is nothing to resume",
@@ -185,7 +193,7 @@ fn summarize(outcome: &Outcome, dashboard: Dashboard) -> ExitCode {
     let next = match outcome.task {
         TaskKind::Generate if outcome.is_chat => format!("chat --model {folder}"),
         TaskKind::Generate => format!("generate --model {folder} --prompt \"...\""),
-        TaskKind::Mask => format!("train --model {folder} --data FILE"),
+        TaskKind::Mask | TaskKind::Distill => format!("train --model {folder} --data FILE"),
         _ => format!("predict --model {folder} --text \"...\""),
     };
     let _ = writeln!(out, "try it: rekindle {next}");

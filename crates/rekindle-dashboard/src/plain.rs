@@ -228,6 +228,9 @@ impl<W: Write> PlainLines<W> {
             clock(finish.seconds),
             finish.first_step_seconds,
         ));
+        if let Some([before, after]) = finish.general {
+            self.line(&format!("general loss {before:.4} → {after:.4}"));
+        }
     }
 }
 

@@ -78,6 +78,7 @@ const METRICS: [(&str, f64); 2] = [("accuracy", 0.875), ("mcc", -0.125)];
 
 fn finish(steps: usize) -> Finish {
     Finish {
+        general: None,
         steps,
         end: End::Completed,
         best_step: 2,

@@ -56,6 +56,9 @@ pub enum TrainError {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// What the model forgets could not be measured.
+    #[error("cannot measure the loss on the general text")]
+    General(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The best weights could not be saved.
     #[error("cannot save the weights")]
     Save(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -90,6 +93,7 @@ impl TrainError {
             Self::Row { .. } => Some(
                 "the last checkpoint is kept: mend the disk, and go on with `--resume`".to_owned(),
             ),
+            Self::General(_) => Some("leave `data.general` out to train without".to_owned()),
             Self::Save(_) => Some("free space or make the output folder writable".to_owned()),
         }
     }

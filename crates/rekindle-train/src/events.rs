@@ -252,6 +252,10 @@ pub struct Finish {
     /// Its value.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub best: Option<f64>,
+    /// Loss of the base's own objective on the general text, before training and of the kept weights; absent
+    /// where it is not measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub general: Option<[f64; 2]>,
     /// Step of the newest checkpoint; absent where there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkpoint: Option<usize>,

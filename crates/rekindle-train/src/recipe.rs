@@ -11,7 +11,7 @@ mod ranges;
 
 use std::path::PathBuf;
 
-use rekindle_data::{Batching, TaskKind, Truncation};
+use rekindle_data::{Batching, Documents, TaskKind, Truncation};
 use serde::{Deserialize, Serialize};
 
 pub use lora::{LoraRecipe, TargetsRecipe};
@@ -33,6 +33,9 @@ pub struct Recipe {
     /// `mask`: what is hidden.
     #[serde(skip_serializing_if = "MaskRecipe::is_default")]
     pub mask: MaskRecipe,
+    /// `distill`: whose vectors are learned.
+    #[serde(skip_serializing_if = "DistillRecipe::is_default")]
+    pub distill: DistillRecipe,
     /// What is saved on the way, and which weights are kept.
     pub checkpoint: CheckpointRecipe,
     /// Where it runs and writes.
@@ -108,6 +111,9 @@ pub struct DataRecipe {
     /// Validation file; without it, a part of the training rows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub valid: Option<PathBuf>,
+    /// A text on which the base's own objective is measured before training and at each evaluation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub general: Option<PathBuf>,
     /// The part of the training rows that is kept for validation; 0: no evaluation.
     pub valid_fraction: f64,
     /// Longest row in tokens; 256 or what the model can take if omitted.
@@ -118,6 +124,9 @@ pub struct DataRecipe {
     pub truncation: Option<Truncation>,
     /// `generate`: how much the tokens of a prompt count as targets, beside 1 for those of its answer.
     pub prompt_loss_weight: f64,
+    /// What a document of a raw text is; if omitted, the file tells it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub documents: Option<Documents>,
     /// How rows are put into batches.
     pub batching: Batching,
     /// `generate`: whether several rows share the room of a longest one; a batch then counts rooms.
@@ -191,6 +200,22 @@ pub enum EpochWord {
     Epoch,
 }
 
+/// `[distill]`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DistillRecipe {
+    /// The model whose vectors are learned: Hub id or folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub teacher: Option<String>,
+}
+
+impl DistillRecipe {
+    /// Whether it says nothing.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// `[checkpoint]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -262,10 +287,12 @@ impl Default for DataRecipe {
         Self {
             train: Vec::new(),
             valid: None,
+            general: None,
             valid_fraction: 0.1,
             max_length: None,
             truncation: None,
             prompt_loss_weight: 0.0,
+            documents: None,
             batching: Batching::Bucketed,
             pack: false,
         }

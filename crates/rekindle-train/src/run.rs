@@ -25,6 +25,7 @@ use crate::task::{Inner, TrainableBackend, TrainableModel, TrainableTask};
 use best::Judge;
 pub use best::metric;
 pub use plan::Plan;
+use progress::General;
 pub use progress::Progress;
 
 /// What a run trains, on what, and from where on.
@@ -71,6 +72,9 @@ pub struct Hooks<'a, M> {
     pub save: &'a mut SaveModel<'a, M>,
     /// Answers the recipe's prompts at each evaluation, if there are any.
     pub sample: Option<&'a mut SampleModel<'a, M>>,
+    /// The loss of the base's own objective on a text that the run does not train on; without it, what the
+    /// model forgets is not measured.
+    pub general: Option<&'a mut MeasureModel<'a, M>>,
     /// Saves all that the run needs to go on; without it nothing is saved.
     pub checkpoint: Option<&'a mut SaveCheckpoint<'a>>,
     /// What happens around the run.
@@ -85,6 +89,9 @@ pub type SaveModel<'a, M> = dyn FnMut(&M) -> Result<(), SaveFailure> + 'a;
 
 /// Lets a model answer prompts: each prompt with its answer.
 pub type SampleModel<'a, M> = dyn FnMut(&M) -> Vec<(String, String)> + 'a;
+
+/// Measures a model, or says why it cannot.
+pub type MeasureModel<'a, M> = dyn FnMut(&M) -> Result<f64, SaveFailure> + 'a;
 
 /// Saves a run's state, or says why it cannot.
 pub type SaveCheckpoint<'a> = dyn FnMut(Snapshot) -> Result<Checkpoint, SaveFailure> + 'a;
@@ -257,6 +264,7 @@ where
         if let Some(end) = self.end() {
             return Ok(end);
         }
+        self.measure_base()?;
         loop {
             let batches = self.plan.epoch(self.progress.epoch);
             let windows = batches.chunks(self.recipe.train.accumulate);
@@ -379,6 +387,7 @@ where
             (step, best.value)
         } else {
             self.keep_last(end)?;
+            self.measure_last()?;
             (self.progress.step, None)
         };
         let clock = &self.progress.clock;
@@ -388,6 +397,10 @@ where
             best_step,
             metric,
             best: value,
+            general: self
+                .progress
+                .general
+                .map(|General { before, kept }| [before, kept]),
             checkpoint: self.saved,
             seconds: self.seconds(),
             first_step_seconds: clock.first,

@@ -157,6 +157,7 @@ impl Base {
             TaskKind::Classify | TaskKind::MultiLabel | TaskKind::Regress => Some("SEQ_CLS"),
             // peft has no name for it.
             TaskKind::Mask => None,
+            TaskKind::Distill => Some("FEATURE_EXTRACTION"),
         };
         // Of a layer in the middle of the model: an output layer may be stored otherwise.
         let weight = ParameterPath {

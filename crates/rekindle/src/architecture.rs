@@ -177,7 +177,7 @@ impl Architecture {
     /// What the tensors of a head's last layer begin with; language models have none that depends on labels.
     pub(crate) fn output_prefix(&self, task: TaskKind) -> Option<String> {
         match self {
-            Self::Bert(_) if task == TaskKind::Mask => None,
+            Self::Bert(_) if matches!(task, TaskKind::Mask | TaskKind::Distill) => None,
             Self::Bert(config) => Some(format!("{}.", bert_names(config, task).output_layer())),
             Self::Llama(_) | Self::Gpt2(_) => None,
         }
@@ -188,11 +188,12 @@ impl Architecture {
         match self {
             Self::Bert(config) => {
                 let head = match task {
-                    TaskKind::Tag => "TokenClassification",
-                    TaskKind::Mask => "MaskedLM",
-                    _ => "SequenceClassification",
+                    TaskKind::Distill => "Model",
+                    TaskKind::Mask => "ForMaskedLM",
+                    TaskKind::Tag => "ForTokenClassification",
+                    _ => "ForSequenceClassification",
                 };
-                format!("{}For{head}", config.class_prefix)
+                format!("{}{head}", config.class_prefix)
             }
             Self::Llama(config) => config.class.to_owned(),
             Self::Gpt2(_) => "GPT2LMHeadModel".to_owned(),
@@ -217,6 +218,9 @@ impl Architecture {
             }
             Self::Bert(config) if objective.task() == TaskKind::Mask => {
                 code.call(config.word_predictor(device), MaskTask)
+            }
+            Self::Bert(config) if objective.task() == TaskKind::Distill => {
+                code.call(config.student(outputs, device), RowTask)
             }
             Self::Bert(config) => code.call(config.classifier(outputs, device), RowTask),
             Self::Llama(config) => code.call(config.causal_lm(device), tokens),

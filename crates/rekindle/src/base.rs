@@ -1,11 +1,13 @@
 //! A pre-trained model on disk: loading and saving.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::backend::Backend;
+use rekindle_bert::WordPredictor;
 use rekindle_data::{LabelSet, Limit, Renderer, TaskKind, TextTokenizer};
 use rekindle_hub::{Checkpoint, Companions, NamedTensor, is_adapter, read_config, save_model};
-use rekindle_nn::{ExportedTensor, LoadReport, Model, TensorSource, export, load};
+use rekindle_nn::{ExportedTensor, LoadReport, Model, TensorSource, export, export_scaffold, load};
 use rekindle_train::objective::Objective;
 use serde_json::{Map, Value, json};
 
@@ -14,6 +16,7 @@ use crate::architecture::Architecture;
 use crate::error::Error;
 use crate::generation_config;
 use crate::rows::{Examples, Tokenized};
+use crate::texts::TextsError;
 
 /// A model folder whose configuration and tokenizer have been read, and checked against each other; of
 /// the weights, names and shapes.
@@ -143,6 +146,15 @@ impl Base {
             })
     }
 
+    /// What a language model was trained for before: the next token, or hidden ones.
+    pub(crate) fn own_objective(&self) -> Result<TaskKind, TextsError> {
+        let task = self.task();
+        task.filter(|task| matches!(task, TaskKind::Generate | TaskKind::Mask))
+            .ok_or_else(|| TextsError::NoOwnObjective {
+                path: self.folder.clone(),
+            })
+    }
+
     fn class(&self) -> Option<&str> {
         self.json
             .get("architectures")?
@@ -168,6 +180,7 @@ impl Base {
             TaskKind::Regress | TaskKind::Generate | TaskKind::Mask => {
                 LabelSet::from_names(Vec::new())
             }
+            TaskKind::Distill => return Err(headless()),
             TaskKind::Classify | TaskKind::MultiLabel | TaskKind::Tag => {
                 self.labels().ok_or_else(headless)?
             }
@@ -179,8 +192,8 @@ impl Base {
     pub fn answers(&self, objective: &Objective) -> bool {
         let same_labels = || self.labels().as_ref() == Some(objective.labels());
         let task = objective.task();
-        // Whatever a checkpoint holds of a head for words is right for all words.
-        if task == TaskKind::Mask && self.adapted.is_none() {
+        // Whatever a checkpoint holds of a head for words is right for all words; a student has none of its own.
+        if matches!(task, TaskKind::Mask | TaskKind::Distill) && self.adapted.is_none() {
             return true;
         }
         let has_labels = matches!(
@@ -208,6 +221,31 @@ impl Base {
         is_kept: bool,
         seed: u64,
     ) -> Result<(M, LoadReport), Error> {
+        let (model, report) = self.fill::<B, M>(model, (task, is_kept, seed), &Tensors::new())?;
+        self.adapt_loaded::<B, M>(model, report, task)
+    }
+
+    /// Puts on a loaded model what changes its weights.
+    fn adapt_loaded<B: Backend, M: Model<B>>(
+        &self,
+        model: M,
+        report: LoadReport,
+        task: TaskKind,
+    ) -> Result<(M, LoadReport), Error> {
+        let names = self.architecture.names(task);
+        match &self.adapted {
+            Some(adapted) => adapted.put_on::<B, M>((model, report), names.as_ref(), &self.folder),
+            None => Ok((model, report)),
+        }
+    }
+
+    /// Fills a model with the checkpoint's weights without any adapter, or with others in their place.
+    fn fill<B: Backend, M: Model<B>>(
+        &self,
+        model: M,
+        (task, is_kept, seed): (TaskKind, bool, u64),
+        others: &Tensors,
+    ) -> Result<(M, LoadReport), Error> {
         let checkpoint = &self.checkpoint;
         let output = self.architecture.output_prefix(task);
         let is_output = |name: &str| {
@@ -219,14 +257,50 @@ impl Base {
             .names()
             .filter(|name| is_kept || !is_output(name))
             .filter_map(|name| Some((name.to_owned(), checkpoint.shape(name)?.to_vec())));
-        let source = TensorSource::new(shapes, |name| checkpoint.read_f32(name));
+        let shapes = shapes.chain(
+            others
+                .iter()
+                .map(|(name, (shape, _))| (name.clone(), shape.clone())),
+        );
+        let source = TensorSource::new(shapes, |name| match others.get(name) {
+            Some((_, values)) => Ok(values.clone()),
+            None => checkpoint.read_f32(name),
+        });
         let names = self.architecture.names(task);
         let fresh = (seed, self.architecture.initializer_range());
-        let loaded = load::<B, M>(model, &source, names.as_ref(), fresh)?;
-        match &self.adapted {
-            Some(adapted) => adapted.put_on::<B, M>(loaded, names.as_ref(), &self.folder),
-            None => Ok(loaded),
-        }
+        Ok(load::<B, M>(model, &source, names.as_ref(), fresh)?)
+    }
+
+    /// The base's own head for words on the body that a model has now.
+    pub(crate) fn word_predictor<B: Backend, M: Model<B>>(
+        &self,
+        body: &M,
+        task: TaskKind,
+        device: &B::Device,
+    ) -> Result<WordPredictor<B>, Error> {
+        let Architecture::Bert(config) = &self.architecture else {
+            return Err(Error::OtherKind {
+                task: TaskKind::Mask,
+                is_decoder: true,
+            });
+        };
+        let names = self.architecture.names(task);
+        let tensors = on_host(export::<B, M>(body, names.as_ref()));
+        let predictor = config.word_predictor::<B>(device);
+        let (predictor, _) = self.fill::<B, _>(predictor, (TaskKind::Mask, true, 0), &tensors)?;
+        Ok(predictor)
+    }
+
+    /// Fills a model with what was saved of it; what serves training alone stays as it is.
+    pub(crate) fn reload<B: Backend, M: Model<B>>(
+        &self,
+        model: M,
+        task: TaskKind,
+    ) -> Result<M, Error> {
+        let names = self.architecture.names(task);
+        let scaffold = on_host(export_scaffold::<B, M>(&model, names.as_ref()));
+        let (model, report) = self.fill::<B, M>(model, (task, true, 0), &scaffold)?;
+        Ok(self.adapt_loaded::<B, M>(model, report, task)?.0)
     }
 
     /// Writes a model that was trained from this one, with the head of its objective.
@@ -251,7 +325,10 @@ impl Base {
         // Both spellings of the file's type that transformers has had; ours is always f32.
         config.shift_remove("torch_dtype");
         config.insert("dtype".into(), json!("float32"));
-        if matches!(task, TaskKind::Generate | TaskKind::Mask) {
+        if matches!(
+            task,
+            TaskKind::Generate | TaskKind::Mask | TaskKind::Distill
+        ) {
             return config;
         }
         let [id2label, label2id] = label_maps(objective);
@@ -261,7 +338,7 @@ impl Base {
             TaskKind::Classify => Some("single_label_classification"),
             TaskKind::MultiLabel => Some("multi_label_classification"),
             TaskKind::Regress => Some("regression"),
-            TaskKind::Tag | TaskKind::Generate | TaskKind::Mask => None,
+            TaskKind::Tag | TaskKind::Generate | TaskKind::Mask | TaskKind::Distill => None,
         };
         match problem {
             Some(problem) => config.insert("problem_type".into(), json!(problem)),
@@ -269,6 +346,14 @@ impl Base {
         };
         config
     }
+}
+
+/// Tensors by their names, with shape and values.
+type Tensors = HashMap<String, (Vec<usize>, Vec<f32>)>;
+
+fn on_host(exported: Vec<ExportedTensor>) -> Tensors {
+    let named = |tensor: ExportedTensor| (tensor.name, (tensor.shape, (tensor.values)()));
+    exported.into_iter().map(named).collect()
 }
 
 /// Tensors on their way into a file.

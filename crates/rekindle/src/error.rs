@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use rekindle_checkpoint::{ListError, LockError};
+use rekindle_corpus::CorpusError;
 use rekindle_dashboard::ReadError;
 use rekindle_dashboard::server::ServeError;
 use rekindle_data::{DataError, RenderError, TaskKind, TokenizerError};
@@ -13,6 +14,7 @@ use rekindle_train::error::TrainError;
 use rekindle_train::recipe::RecipeError;
 
 use crate::backend::BackendError;
+use crate::texts::TextsError;
 
 /// Any failure of the library.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +22,15 @@ pub enum Error {
     /// The recipe cannot be used.
     #[error(transparent)]
     Recipe(#[from] RecipeError),
+    /// Raw text cannot be learned from.
+    #[error(transparent)]
+    Texts(#[from] TextsError),
+    /// Files of raw text cannot be used.
+    #[error(transparent)]
+    Corpus(#[from] CorpusError),
+    /// A row of raw text cannot be made.
+    #[error("cannot read a row of the text")]
+    Lesson(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A data file cannot be used.
     #[error(transparent)]
     Data(#[from] DataError),
@@ -354,6 +365,8 @@ impl Error {
         match self {
             Self::Recipe(error) => error.hint(),
             Self::Data(error) => error.hint(),
+            Self::Texts(error) => error.hint(),
+            Self::Corpus(error) => error.hint(),
             Self::Tokenizer(error) | Self::Row { source: error, .. } => error.hint(),
             Self::Renderer(error) | Self::Unrendered { source: error, .. } => error.hint(),
             Self::Generate(error) => error.hint(),
@@ -384,6 +397,7 @@ impl Error {
             Self::Skipped { .. }
             | Self::OtherTask { .. }
             | Self::NoRows { .. }
+            | Self::Lesson(_)
             | Self::RawText { .. }
             | Self::OneLabel(_) => self.hint_of_data(),
             Self::Headless { path, .. } => Some(format!(
@@ -423,6 +437,7 @@ impl Error {
             Self::NoRows { .. } => {
                 Some("give a larger `--max-length`, or `truncation = \"right\"`".into())
             }
+            Self::Lesson(_) => Some("the cache or the disk is at fault, not the text".into()),
             Self::RawText { .. } => {
                 Some("give rows with labels, and leave the task out".into())
             }
@@ -444,7 +459,7 @@ impl Error {
                 "give rows with `prompt` and `completion`, `messages` or `text`; or take an encoder, such as BERT".into(),
             ),
             Self::OtherKind { .. } => {
-                Some("take a decoder, such as Llama, Qwen or GPT-2, for data without labels".into())
+                Some("take a decoder, such as Llama, Qwen or GPT-2, for data without labels; or `--task mask`, so that this one learns the words of a text".into())
             }
             Self::NoAnswer { path } => Some(format!(
                 "train it on rows with labels first: `rekindle train --model {} --data FILE`",

@@ -183,7 +183,9 @@ fn probe(base: &Base, task: TaskKind) -> Vec<Row> {
                 position: length - 1,
                 id: id(0) as u32,
             }]),
-            TaskKind::Classify | TaskKind::MultiLabel | TaskKind::Regress => Target::Number(0.0),
+            TaskKind::Classify | TaskKind::MultiLabel | TaskKind::Regress | TaskKind::Distill => {
+                Target::Number(0.0)
+            }
         };
         Row {
             ids: (0..length).map(|position| id(position) as u32).collect(),

@@ -305,7 +305,7 @@ impl Predictor {
                     json!(self.objective.predicted_tags(logits, target)),
                 );
             }
-            TaskKind::Generate | TaskKind::Mask => {}
+            TaskKind::Generate | TaskKind::Mask | TaskKind::Distill => {}
         }
         if with_logits {
             let rows: Vec<&[f32]> = logits.chunks(self.objective.num_outputs()).collect();

@@ -13,6 +13,7 @@ use rekindle_train::token_task::TokenTask;
 
 use crate::base::Base;
 use crate::error::Error;
+use crate::general::Remembers;
 
 /// Tokens of an answer, at most.
 const MAX_TOKENS: usize = 64;
@@ -128,11 +129,13 @@ impl<B: TrainBackend, M: CausalLm<B>> AnswersPrompts<B, M> for TokenTask {
 
 /// A task that can be trained, and asked while it is.
 pub(crate) trait ObservedTask<B: TrainableBackend, M: TrainableModel<B>>:
-    TrainableTask<B, M> + AnswersPrompts<Inner<B>, M::InnerModule>
+    TrainableTask<B, M> + AnswersPrompts<Inner<B>, M::InnerModule> + Remembers<Inner<B>, M::InnerModule>
 {
 }
 
 impl<B: TrainableBackend, M: TrainableModel<B>, T> ObservedTask<B, M> for T where
-    T: TrainableTask<B, M> + AnswersPrompts<Inner<B>, M::InnerModule>
+    T: TrainableTask<B, M>
+        + AnswersPrompts<Inner<B>, M::InnerModule>
+        + Remembers<Inner<B>, M::InnerModule>
 {
 }

@@ -7,32 +7,34 @@ mod checkpoints;
 mod fit;
 mod inputs;
 mod job;
+mod material;
 mod output;
 mod receipt;
 mod resume;
 mod session;
 
-use std::collections::HashSet;
-
-use rekindle_data::{LabelSet, Limit, TaskKind, stratified_split};
-use rekindle_hub::{HubOptions, Progress, resolve};
-use rekindle_train::batch::Row;
+use rekindle_data::TaskKind;
+use rekindle_hub::Progress;
+use rekindle_train::batch::{Row, RowSource};
 use rekindle_train::events::{Events, Finish};
 use rekindle_train::objective::Objective;
-use rekindle_train::recipe::{DataRecipe, MaskRecipe, Recipe};
+use rekindle_train::recipe::{MaskRecipe, MethodKind, Recipe};
 use rekindle_train::run::{Plan, check};
 
 use crate::backend::{Choice, choose};
 use crate::base::Base;
+use crate::bundled::Places;
 use crate::error::Error;
-use crate::rows::{Examples, Tokenized};
+use crate::hashes::Hashes;
 use crate::samples::SamplePrompt;
+use crate::texts::{Teacher, Texts, TextsError};
 
 pub use briefing::{Briefing, Sample};
 pub use output::RunFolder;
 pub use rekindle_train::run::Control;
 
 use job::Training;
+use material::{Material, Source, examples, texts_material};
 
 /// Tokens of a row where the recipe says nothing, of encoders and of decoders.
 const DEFAULT_MAX_LENGTH: [usize; 2] = [256, 1024];
@@ -51,9 +53,15 @@ pub struct Prepared {
     pub finished: Option<Finish>,
     is_resumed: bool,
     base: Base,
+    /// Whose vectors are learned, if that is the task.
+    teacher: Option<Teacher>,
     objective: Objective,
-    train: Vec<Row>,
+    train: Box<dyn RowSource>,
     valid: Vec<Row>,
+    /// A text on which the base's own objective is measured.
+    general: Vec<Row>,
+    /// SHA-256 of the data files.
+    data: Hashes,
     samples: Vec<SamplePrompt>,
     is_chat: bool,
     plan: Plan,
@@ -74,30 +82,53 @@ pub struct Outcome {
 
 /// Reads the model's configuration and the data, and plans the run.
 ///
-/// With `resumed`, the run of that folder goes on; it must be of the same recipe.
+/// With `resumed`, the run of that folder goes on; it must be of the same recipe. Nothing is written but what
+/// is kept for later runs: models that are fetched, and tokens and vectors of raw text.
 pub fn prepare(
     mut recipe: Recipe,
     resumed: Option<RunFolder>,
-    hub: &HubOptions,
+    places: Places,
     progress: &mut dyn Progress,
 ) -> Result<Prepared, Error> {
     let backend = choose(&recipe.run.backend)?;
-    let (examples, valid_examples) = read(&recipe)?;
-    let task = examples.task();
+    let source = Source::of(&recipe)?;
+    let task = source.task(&recipe);
     check(&recipe, task, true)?;
-    let base = Base::open(&resolve(&recipe.model.base, hub, progress)?)?;
+    let base = Base::open(&places.resolve(&recipe.model.base, progress)?)?;
     suit(&mut recipe, &base, task)?;
-    let labels = labels(&base, &examples)?;
-    if let Some(valid) = &valid_examples {
-        valid.check_labels(&labels)?;
-    }
-    let limit = limit(&recipe.data, &base, &examples)?;
-    let files = (&examples, valid_examples.as_ref());
-    let (found, [train, valid]) = rows(&recipe, &base, (&labels, limit), files)?;
+    let max_length = max_length(recipe.data.max_length, &base)?;
+    let teacher = teacher(&recipe, task, (places, max_length), progress)?;
+    let general = general(&recipe, &base, max_length, (&backend, places), progress)?;
+    let material = match &source {
+        Source::Examples(train, valid) => {
+            examples(&recipe, &base, max_length, (train, valid.as_ref()))?
+        }
+        Source::Texts => {
+            let texts = Texts {
+                recipe: &recipe,
+                task,
+                base: &base,
+                max_length,
+                teacher: teacher.as_ref(),
+                backend: &backend,
+                cache: places.cache,
+            };
+            texts_material(&texts, progress)?
+        }
+    };
+    let Material {
+        objective,
+        truncation,
+        train,
+        valid,
+        mut briefing,
+        is_chat,
+        data,
+    } = material;
     recipe.model.task = Some(task);
-    recipe.data.max_length = Some(limit.max_length);
-    recipe.data.truncation = Some(limit.truncation);
-    let samples = SamplePrompt::of(&recipe.train.samples, &base, examples.has_chats())?;
+    recipe.data.max_length = Some(max_length);
+    recipe.data.truncation = Some(truncation);
+    let samples = SamplePrompt::of(&recipe.train.samples, &base, is_chat)?;
     recipe.train.learning_rate = Some(recipe.peak_learning_rate());
     recipe.train.learning_rate_multiplier = 1.0;
     let is_resumed = resumed.is_some();
@@ -108,11 +139,10 @@ pub fn prepare(
         }
         None => RunFolder::plan(&recipe, task)?,
     };
-    let objective = Objective::new(task, labels);
-    let mut briefing = Briefing::new(&examples, valid_examples.as_ref(), &found);
     check(&recipe, task, !valid.is_empty())?;
-    let plan = Plan::new(&recipe, &train);
-    briefing.complete(&base, &objective, [&train, &valid], &plan);
+    let plan = Plan::new(&recipe, train.as_ref());
+    let parts = (train.as_ref(), valid.len());
+    briefing.complete(&base, &objective, parts, &plan)?;
     Ok(Prepared {
         recipe,
         backend,
@@ -121,54 +151,70 @@ pub fn prepare(
         folder,
         briefing,
         base,
+        teacher,
         objective,
         train,
         valid,
+        general,
+        data,
         samples,
-        is_chat: examples.has_chats(),
+        is_chat,
         plan,
     })
-}
-
-/// The training examples, and the validation examples if they have a file of their own.
-fn read(recipe: &Recipe) -> Result<(Examples, Option<Examples>), Error> {
-    let DataRecipe { train, valid, .. } = &recipe.data;
-    let (examples, bundled) = if train.is_empty() {
-        let [examples, valid] = Examples::bundled();
-        (examples, Some(valid))
-    } else {
-        (Examples::read(train, recipe.model.task)?, None)
-    };
-    let valid = match valid {
-        Some(path) => Some(Examples::read(
-            std::slice::from_ref(path),
-            Some(examples.task()),
-        )?),
-        None => bundled,
-    };
-    Ok((examples, valid))
-}
-
-/// The base's own labels if they are the data's, in its order; else the data's, sorted.
-fn labels(base: &Base, examples: &Examples) -> Result<LabelSet, Error> {
-    let labels = examples.labels();
-    if let ([only], TaskKind::Classify) = (labels.names(), examples.task()) {
-        return Err(Error::OneLabel(only.clone()));
-    }
-    Ok(base
-        .labels()
-        .filter(|known| known.same_set(&labels))
-        .unwrap_or(labels))
 }
 
 /// Refuses a recipe that does not suit the task or the base, and fills in what the base decides.
 fn suit(recipe: &mut Recipe, base: &Base, task: TaskKind) -> Result<(), Error> {
     base.architecture.check(task, &base.folder)?;
     refuse_idle(recipe, task)?;
+    if task == TaskKind::Distill && recipe.method.kind == MethodKind::Lora {
+        return Err(TextsError::AdaptedStudent.into());
+    }
     if task == TaskKind::Mask {
         recipe.mask = recipe.mask.resolved();
     }
     base.adapt(recipe, task)
+}
+
+/// The teacher that the recipe names, for the task that has one; it reads so many tokens.
+fn teacher(
+    recipe: &Recipe,
+    task: TaskKind,
+    (places, max_length): (Places, usize),
+    progress: &mut dyn Progress,
+) -> Result<Option<Teacher>, Error> {
+    match &recipe.distill.teacher {
+        Some(teacher) if task == TaskKind::Distill => {
+            let base = Base::open(&places.resolve(teacher, progress)?)?;
+            Teacher::new(base, max_length).map(Some)
+        }
+        Some(_) => Err(TextsError::IdleTeacher.into()),
+        None if task == TaskKind::Distill => Err(TextsError::NoTeacher.into()),
+        None => Ok(None),
+    }
+}
+
+/// Rows of the text on which the base's own objective is measured, if the recipe names one.
+fn general(
+    recipe: &Recipe,
+    base: &Base,
+    max_length: usize,
+    (backend, places): (&Choice, Places),
+    progress: &mut dyn Progress,
+) -> Result<Vec<Row>, Error> {
+    let Some(path) = &recipe.data.general else {
+        return Ok(Vec::new());
+    };
+    let texts = Texts {
+        recipe,
+        task: base.own_objective()?,
+        base,
+        max_length,
+        teacher: None,
+        backend,
+        cache: places.cache,
+    };
+    texts.general(path, progress)
 }
 
 /// Refuses keys that say something of another task than the run's.
@@ -201,40 +247,6 @@ fn refuse_idle(recipe: &Recipe, task: TaskKind) -> Result<(), Error> {
     }
 }
 
-/// Training and validation rows, and what became of the training file's.
-fn rows(
-    recipe: &Recipe,
-    base: &Base,
-    (labels, limit): (&LabelSet, Limit),
-    (train, valid): (&Examples, Option<&Examples>),
-) -> Result<(Tokenized, [Vec<Row>; 2]), Error> {
-    let weight = recipe.data.prompt_loss_weight;
-    let mut found = base.tokenize(train, labels, limit, weight)?;
-    let all = std::mem::take(&mut found.rows);
-    if all.is_empty() {
-        return Err(Error::NoRows {
-            skipped: found.skipped,
-        });
-    }
-    // A row is judged by its answer alone, whatever its prompt counts in training.
-    let judged = |examples| Ok::<_, Error>(base.tokenize(examples, labels, limit, 0.0)?.rows);
-    let rows = match valid {
-        Some(valid) => [all, judged(valid)?],
-        None if weight > 0.0 => split(recipe, [all, judged(train)?], train),
-        None => split(recipe, [all.clone(), all], train),
-    };
-    Ok((found, rows))
-}
-
-/// How long rows may be, and what happens to longer ones.
-fn limit(recipe: &DataRecipe, base: &Base, examples: &Examples) -> Result<Limit, Error> {
-    let truncation = recipe.truncation;
-    Ok(Limit {
-        max_length: max_length(recipe.max_length, base)?,
-        truncation: truncation.unwrap_or(examples.default_truncation()),
-    })
-}
-
 /// The longest row: what is asked for, or a default that the model can read.
 pub(crate) fn max_length(asked: Option<usize>, base: &Base) -> Result<usize, Error> {
     let most = base.architecture.max_length();
@@ -243,20 +255,6 @@ pub(crate) fn max_length(asked: Option<usize>, base: &Base) -> Result<usize, Err
         Some(asked) => Ok(asked),
         None => Ok(DEFAULT_MAX_LENGTH[usize::from(base.renderer.is_some())].min(most)),
     }
-}
-
-/// Training and validation rows, split by the recipe's fraction; both parts of the same rows.
-fn split(recipe: &Recipe, [train, valid]: [Vec<Row>; 2], examples: &Examples) -> [Vec<Row>; 2] {
-    let classes = examples.classes();
-    let keys: Vec<&str> = train.iter().map(|row| classes[row.number - 1]).collect();
-    let split = stratified_split(&keys, recipe.data.valid_fraction, recipe.train.seed);
-    let chosen: HashSet<usize> = split.valid.into_iter().collect();
-    let keep = |rows: Vec<Row>, is_valid: bool| {
-        let rows = rows.into_iter().enumerate();
-        let kept = rows.filter(|(index, _)| chosen.contains(index) == is_valid);
-        kept.map(|(_, row)| row).collect()
-    };
-    [keep(train, false), keep(valid, true)]
 }
 
 impl Prepared {

@@ -21,7 +21,7 @@ pub(crate) fn examples(
     let mut inference = source.task(task)?;
     if matches!(
         inference.task,
-        TaskKind::Tag | TaskKind::Generate | TaskKind::Mask
+        TaskKind::Tag | TaskKind::Generate | TaskKind::Mask | TaskKind::Distill
     ) {
         return Err(DataError::OtherTask {
             path: source.path,
@@ -50,7 +50,9 @@ pub fn example(record: &Record, task: TaskKind) -> Result<TextExample, RowError>
         TaskKind::Classify => Target::Class(class(record, label(record)?)?),
         TaskKind::MultiLabel => Target::Classes(classes(record)?),
         TaskKind::Regress => Target::Number(number(record)?),
-        TaskKind::Tag | TaskKind::Generate | TaskKind::Mask => return Err(no_text(record)),
+        TaskKind::Tag | TaskKind::Generate | TaskKind::Mask | TaskKind::Distill => {
+            return Err(no_text(record));
+        }
     };
     Ok(TextExample {
         input: input(record)?,

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use rekindle_data::{Renderer, TextTokenizer};
 
 use crate::cache::Place;
-use crate::documents::Documents;
 use crate::encoding::Encoding;
 use crate::error::CorpusError;
 use crate::files;
@@ -15,6 +14,7 @@ use crate::progress::Progress;
 use crate::source::Source;
 use crate::store::TokenStore;
 use crate::writer;
+use rekindle_data::Documents;
 
 /// Texts, and what makes tokens of them.
 #[derive(Clone, Copy)]

@@ -1,6 +1,9 @@
 //! What a store was made of, in words.
 
+use std::collections::BTreeMap;
+
 use crate::documents::Kind;
+use crate::source::Source;
 use crate::store::TokenStore;
 
 /// How many files are named one by one.
@@ -38,6 +41,14 @@ impl TokenStore {
             ));
         }
         lines
+    }
+}
+
+impl TokenStore {
+    /// SHA-256 of each file, in hexadecimal digits, by its path.
+    pub fn hashes(&self) -> BTreeMap<String, String> {
+        let named = |source: &Source| (source.path.display().to_string(), source.sha256.clone());
+        self.sources.iter().map(named).collect()
     }
 }
 

@@ -58,8 +58,8 @@ mod store;
 mod writer;
 
 pub use corpus::Corpus;
-pub use documents::{Documents, UnknownDocuments};
 pub use error::{CorpusError, TextError};
 pub use progress::Progress;
+pub use rekindle_data::Documents;
 pub use rows::{HELD_OUT, TextRows};
 pub use store::TokenStore;

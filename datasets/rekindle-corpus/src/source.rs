@@ -6,7 +6,9 @@ use std::path::PathBuf;
 
 use rekindle_data::{DataError, RowError};
 
-use crate::documents::{Documents, Kind};
+use rekindle_data::Documents;
+
+use crate::documents::Kind;
 use crate::error::CorpusError;
 use crate::hashing::{HashingReader, Seen, Tally};
 use crate::pieces::{self, Pieces};

@@ -16,6 +16,7 @@ mod resume;
 mod runs;
 mod stops;
 mod teaches;
+mod texts;
 mod trains;
 mod writer;
 mod writes;

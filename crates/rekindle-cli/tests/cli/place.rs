@@ -107,6 +107,7 @@ impl Place {
             .current_dir(self.folder.path())
             .env("HF_HUB_OFFLINE", "1")
             .env("HF_HOME", self.path("hf"))
+            .env("REKINDLE_CACHE", self.path("cache"))
             .env_remove("HF_HUB_CACHE");
         command
     }
@@ -197,6 +198,7 @@ pub(crate) fn spawn(place: &Place, arguments: &[&str]) -> Child {
         .current_dir(place.path(""))
         .env("HF_HUB_OFFLINE", "1")
         .env("HF_HOME", place.path("hf"))
+        .env("REKINDLE_CACHE", place.path("cache"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());

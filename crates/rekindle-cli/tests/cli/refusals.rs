@@ -153,7 +153,7 @@ fn prompts_with_completions() {
     );
     assert_snapshot!(place.refused_training(&train_on("chat.jsonl")), @r"
     error: this model scores text, it cannot do the task `generate`
-    hint: take a decoder, such as Llama, Qwen or GPT-2, for data without labels
+    hint: take a decoder, such as Llama, Qwen or GPT-2, for data without labels; or `--task mask`, so that this one learns the words of a text
     ");
 }
 

@@ -184,6 +184,6 @@ fn chats_for_an_encoder() {
     place.rows("train.jsonl", &[chat(&[("user", "a"), ("assistant", "b")])]);
     assert_snapshot!(place.refused_training(&TRAIN), @r"
     error: this model scores text, it cannot do the task `generate`
-    hint: take a decoder, such as Llama, Qwen or GPT-2, for data without labels
+    hint: take a decoder, such as Llama, Qwen or GPT-2, for data without labels; or `--task mask`, so that this one learns the words of a text
     ");
 }

@@ -164,7 +164,7 @@ fn an_encoder_does_not_write() {
     ];
     assert_snapshot!(place.refusal(&arguments), @r"
     error: this model scores text, it cannot do the task `generate`
-    hint: take a decoder, such as Llama, Qwen or GPT-2, for data without labels
+    hint: take a decoder, such as Llama, Qwen or GPT-2, for data without labels; or `--task mask`, so that this one learns the words of a text
     ");
     let predict = [
         "predict",

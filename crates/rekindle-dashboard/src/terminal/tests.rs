@@ -103,6 +103,7 @@ fn run(steps: usize) -> State {
 
 fn finish(end: End) -> Event {
     Event::Finish(Finish {
+        general: None,
         steps: STEPS,
         end,
         best_step: STEPS,

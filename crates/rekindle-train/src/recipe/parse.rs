@@ -7,8 +7,8 @@ use rekindle_nn::LoraError;
 use toml::{Table, Value};
 
 use super::{
-    CheckpointRecipe, DataRecipe, MaskRecipe, MethodRecipe, ModelRecipe, Recipe, RunRecipe,
-    TrainRecipe, keys, ranges,
+    CheckpointRecipe, DataRecipe, DistillRecipe, MaskRecipe, MethodRecipe, ModelRecipe, Recipe,
+    RunRecipe, TrainRecipe, keys, ranges,
 };
 
 /// Why a recipe cannot be used.
@@ -205,6 +205,7 @@ fn section_keys(section: &str) -> Option<&'static [&'static str]> {
         "data" => Some(keys::of::<DataRecipe>()),
         "train" => Some(keys::of::<TrainRecipe>()),
         "mask" => Some(keys::of::<MaskRecipe>()),
+        "distill" => Some(keys::of::<DistillRecipe>()),
         "checkpoint" => Some(keys::of::<CheckpointRecipe>()),
         "run" => Some(keys::of::<RunRecipe>()),
         _ => None,

@@ -13,6 +13,7 @@ pub(super) fn check(recipe: &Recipe) -> Result<(), RecipeError> {
         data,
         train,
         mask,
+        distill: _,
         checkpoint,
         run: _,
     } = recipe;

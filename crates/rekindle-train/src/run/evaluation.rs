@@ -2,10 +2,14 @@
 
 use std::time::Instant;
 
+use super::progress::General;
 use super::{State, chain};
 use crate::error::TrainError;
 use crate::events::{Evaluation, Event, Sample};
 use crate::task::{TrainableBackend, TrainableModel, TrainableTask};
+
+/// Name of the loss on a general text among the numbers of an evaluation.
+const GENERAL: &str = "general_loss";
 
 impl<B, M, T> State<'_, '_, B, M, T>
 where
@@ -19,6 +23,7 @@ where
         let step = self.progress.step;
         let train_loss = std::mem::take(&mut self.progress.loss_since_evaluation).value();
         let mut evaluation = self.unscored(train_loss);
+        let general = self.measure()?;
         if !self.valid.is_empty() {
             let model = self.model().valid();
             let evaluated = self.runner.evaluate(&model, self.valid, &self.device);
@@ -37,6 +42,10 @@ where
                 self.progress.best = best;
             }
         }
+        if let Some(loss) = general {
+            evaluation.metrics.insert(GENERAL.to_owned(), loss.into());
+            self.keep_general(loss, evaluation.is_best);
+        }
         evaluation.seconds = begun.elapsed().as_secs_f64();
         let is_best = evaluation.is_best;
         self.evaluation = Some(evaluation.clone());
@@ -44,6 +53,42 @@ where
         self.answer_samples();
         self.emit(Event::Evaluation(evaluation));
         Ok(is_best)
+    }
+
+    /// The loss on the general text, where there is one.
+    fn measure(&mut self) -> Result<Option<f64>, TrainError> {
+        if self.hooks.general.is_none() {
+            return Ok(None);
+        }
+        let model = self.model().valid();
+        let measured = self.hooks.general.as_mut().map(|measure| measure(&model));
+        measured.transpose().map_err(TrainError::General)
+    }
+
+    /// Measures the base before the first step of a run.
+    pub(super) fn measure_base(&mut self) -> Result<(), TrainError> {
+        if self.progress.general.is_none() {
+            let before = self.measure()?;
+            self.progress.general = before.map(|loss| General {
+                before: loss,
+                kept: loss,
+            });
+        }
+        Ok(())
+    }
+
+    /// Measures the weights that are kept for being the last.
+    pub(super) fn measure_last(&mut self) -> Result<(), TrainError> {
+        if let Some(loss) = self.measure()? {
+            self.keep_general(loss, true);
+        }
+        Ok(())
+    }
+
+    fn keep_general(&mut self, loss: f64, is_kept: bool) {
+        if let Some(general) = self.progress.general.as_mut().filter(|_| is_kept) {
+            general.kept = loss;
+        }
     }
 
     fn answer_samples(&mut self) {

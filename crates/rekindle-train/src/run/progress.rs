@@ -22,6 +22,9 @@ pub struct Progress {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forward_rows: Option<usize>,
     /// Steps left out one after the other.
+    /// What the base's own objective loses; absent where it is not measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) general: Option<General>,
     pub(super) skipped_in_a_row: usize,
     pub(super) epoch_loss: Mean,
     pub(super) loss_since_evaluation: Mean,
@@ -34,6 +37,15 @@ impl Progress {
     pub fn best_step(&self) -> Option<usize> {
         self.best.step
     }
+}
+
+/// Losses of the base's own objective on a general text.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct General {
+    /// Of the base.
+    pub(super) before: f64,
+    /// Of the weights that are kept.
+    pub(super) kept: f64,
 }
 
 /// A mean that carries its weight.

@@ -241,6 +241,7 @@ impl Lab {
                 Ok(())
             },
             sample: None,
+            general: None,
             checkpoint: Some(&mut |snapshot| {
                 watch.disk()?;
                 checkpoints.push(snapshot.progress.step);

@@ -94,6 +94,7 @@ where
         events: &mut events,
         save: &mut |_| Ok(()),
         sample: None,
+        general: None,
         checkpoint: None,
         control: &(),
     };

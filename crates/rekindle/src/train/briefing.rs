@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use rekindle_data::{LabelSet, TaskKind, TextTokenizer, duplicates, overlap};
-use rekindle_train::batch::Row;
+use rekindle_train::batch::{Row, RowSource};
 use rekindle_train::objective::{Objective, Target};
 use rekindle_train::run::Plan;
 
 use crate::base::Base;
+use crate::error::Error;
 use crate::rows::{Examples, Tokenized};
+use crate::texts::first;
 
 /// Rows that are shown.
 const SHOWN_ROWS: usize = 3;
@@ -38,8 +40,22 @@ pub struct Sample {
 }
 
 impl Briefing {
-    /// What reading and tokenizing found.
-    pub(super) fn new(train: &Examples, valid: Option<&Examples>, tokenized: &Tokenized) -> Self {
+    /// What making rows of raw text found.
+    pub(super) fn of_texts(notes: Vec<String>, truncated: usize) -> Self {
+        let cut = format!("{truncated} documents are longer than the maximum length and were cut");
+        Self {
+            notes,
+            warnings: (truncated > 0).then_some(cut).into_iter().collect(),
+            ..Self::default()
+        }
+    }
+
+    /// What reading and tokenizing examples found.
+    pub(super) fn of_examples(
+        train: &Examples,
+        valid: Option<&Examples>,
+        tokenized: &Tokenized,
+    ) -> Self {
         let mut briefing = Self::default();
         briefing.notes.extend(train.describe());
         briefing
@@ -93,9 +109,9 @@ impl Briefing {
         &mut self,
         base: &Base,
         objective: &Objective,
-        [train, valid]: [&[Row]; 2],
+        (train, valid): (&dyn RowSource, usize),
         plan: &Plan,
-    ) {
+    ) -> Result<(), Error> {
         self.notes.extend(base.tokenizer.notes().iter().cloned());
         if base.adapted.is_some() {
             let note = "the model is an adapter: it goes on with its rank and its layers";
@@ -106,12 +122,12 @@ impl Briefing {
             self.plan
                 .push(format!("{} labels: {}", labels.len(), name_some(labels)));
         }
-        let tokens: usize = train.iter().map(|row| row.ids.len()).sum();
+        let tokens: usize = (0..train.len()).map(|index| train.length(index)).sum();
         self.plan.push(format!(
             "{} training rows ({:.1} tokens a row), {} validation rows",
             train.len(),
             tokens as f64 / train.len() as f64,
-            valid.len(),
+            valid,
         ));
         self.plan.push(format!(
             "{} steps, {} an epoch, the first {} with a rising learning rate",
@@ -119,11 +135,17 @@ impl Briefing {
             plan.steps_per_epoch,
             plan.schedule.warmup_steps(),
         ));
-        let shown = train.iter().take(SHOWN_ROWS);
+        let shown = first(train, SHOWN_ROWS).map_err(Error::Lesson)?;
+        let shown = shown.iter();
         self.samples = shown
             .map(|row| sample(row, &base.tokenizer, objective.labels()))
             .collect();
-        self.baseline = baseline(train, valid, objective.labels());
+        Ok(())
+    }
+
+    /// What a model that learned nothing would reach.
+    pub(super) fn compare(&mut self, [train, valid]: &[Vec<Row>; 2], labels: &LabelSet) {
+        self.baseline = baseline(train, valid, labels);
     }
 }
 
@@ -162,6 +184,7 @@ fn sample(row: &Row, tokenizer: &TextTokenizer, labels: &LabelSet) -> Sample {
             });
             marked.collect::<Vec<_>>().join(" ")
         }
+        Target::Vector(vector) => format!("a vector of {} numbers", vector.len()),
         Target::Tokens(weights) => {
             let targets = row.ids.iter().zip(weights);
             let targets = targets.filter(|(_, weight)| **weight == 1.0);
@@ -199,7 +222,7 @@ fn baseline(train: &[Row], valid: &[Row], labels: &LabelSet) -> Option<String> {
             match &row.target {
                 Target::Class(class) => classes.push(*class),
                 Target::Tags(tags) => classes.extend(tags.iter().map(|tag| tag.class)),
-                Target::Labels(_) | Target::Number(_) | Target::Tokens(_) | Target::Masked(_) => {}
+                _ => {}
             }
         }
         classes

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use burn::tensor::backend::Backend;
 use rekindle_hub::AdapterConfig;
 use rekindle_nn::{Model, restore_trainable};
-use rekindle_train::batch::{Layout, Row};
+use rekindle_train::batch::{Layout, RowSource};
 use rekindle_train::error::TrainError;
 use rekindle_train::evaluate::Runner;
 use rekindle_train::events::{End, Events, Finish};
@@ -19,7 +19,9 @@ use super::session::Session;
 use crate::base::Base;
 use crate::error::Error;
 use crate::faithful::compare;
+use crate::general::General;
 use crate::samples::{ObservedTask, Samples};
+use crate::texts::first;
 
 /// Rows whose logits are compared after saving.
 const PROBED_ROWS: usize = 8;
@@ -101,8 +103,12 @@ impl Fit<'_> {
             layout: self.layout(),
             batch_size: self.forward_rows.unwrap_or(recipe.train.batch_size),
         };
-        let probe: &[Row] = if valid.is_empty() { train } else { valid };
-        let probe = &probe[..probe.len().min(PROBED_ROWS)];
+        let probe: &dyn RowSource = if valid.is_empty() {
+            train.as_ref()
+        } else {
+            valid
+        };
+        let probe = &first(probe, PROBED_ROWS).map_err(Error::Lesson)?;
         let adapter = self.adapter.take();
         let mut kept = Vec::new();
         let mut save = |model: &M::InnerModule| {
@@ -113,10 +119,19 @@ impl Fit<'_> {
         let model = self.keep_best::<B, M>(model, &mut save)?;
         let checkpoints = self.session.checkpoints(self.run);
         let samples = Samples::new(base, &self.run.samples);
+        let general = General {
+            base,
+            task: objective.task(),
+            rows: &self.run.general,
+            layout: runner.layout,
+            batch_size: runner.batch_size,
+        };
+        let mut measure = |model: &M::InnerModule| Ok(task.general_loss(model, &general)?);
         let hooks = Hooks {
             events,
             save: &mut save,
             sample: Some(&mut |model| task.answers(model, &samples)),
+            general: (!general.rows.is_empty()).then_some(&mut measure),
             // A checkpoint stands for the log up to it.
             checkpoint: Some(&mut |snapshot| match (self.unlogged)() {
                 Some(missing) => Err(missing.into()),
@@ -127,7 +142,7 @@ impl Fit<'_> {
         let of_rows = Run {
             recipe,
             runner,
-            train,
+            train: train.as_ref(),
             valid,
             from: self.found.take().map(Found::into_saved),
             forward_rows: self.forward_rows,
@@ -137,7 +152,7 @@ impl Fit<'_> {
             return Ok(finish);
         }
         let saved = self.run.saved(adapter.is_some())?;
-        let (model, _) = saved.load::<Inner<B>, _>(model.valid(), objective.task(), true, 0)?;
+        let model = saved.reload::<Inner<B>, _>(model.valid(), objective.task())?;
         let model = recipe.run.dtype.cast::<Inner<B>, _>(model);
         let found = runner.outputs(&model, probe, &device);
         compare(&kept, &found, &folder.model())?;

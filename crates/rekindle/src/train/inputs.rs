@@ -1,20 +1,10 @@
 //! What a run is made from, as hashes: a run goes on only from what it began with.
 
-use std::collections::BTreeMap;
-use std::fmt::Write;
-use std::fs::File;
-use std::io::{BufRead, BufReader};
-use std::path::Path;
-
-use rekindle_train::recipe::Recipe;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
-use crate::base::Base;
+use super::Prepared;
 use crate::error::Error;
-
-/// SHA-256 of files by their names.
-pub(super) type Hashes = BTreeMap<String, String>;
+use crate::hashes::{Hashes, hash, weights};
 
 /// Hashes of the data files, by their paths, and of the base's files.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,11 +14,8 @@ pub(super) struct Inputs {
 }
 
 impl Inputs {
-    pub(super) fn of(recipe: &Recipe, base: &Base) -> Result<Self, Error> {
-        let files = recipe.data.train.iter().chain(&recipe.data.valid);
-        let data = files
-            .map(|path| Ok((path.display().to_string(), hash(path)?)))
-            .collect::<Result<_, Error>>()?;
+    pub(super) fn of(run: &Prepared) -> Result<Self, Error> {
+        let base = &run.base;
         let mut hashes = weights(&base.folder)?;
         for name in ["config.json", "tokenizer.json"] {
             hashes.insert(name.to_owned(), hash(&base.folder.join(name))?);
@@ -51,7 +38,14 @@ impl Inputs {
             let config = "adapter_config.json";
             hashes.insert(config.to_owned(), hash(&adapted.folder.join(config))?);
         }
-        Ok(Self { data, base: hashes })
+        if let Some(teacher) = &run.teacher {
+            let named = |(name, hash)| (format!("teacher {name}"), hash);
+            hashes.extend(weights(&teacher.base().folder)?.into_iter().map(named));
+        }
+        Ok(Self {
+            data: run.data.clone(),
+            base: hashes,
+        })
     }
 
     /// Which files are not what they were, as lines of text.
@@ -76,50 +70,4 @@ impl Inputs {
         }
         lines
     }
-}
-
-/// Hashes of the weight files of a model folder.
-pub(super) fn weights(folder: &Path) -> Result<Hashes, Error> {
-    let failed = |source| Error::Read {
-        path: folder.to_owned(),
-        source,
-    };
-    let mut hashes = Hashes::new();
-    // A run that was stopped early may have no model yet.
-    if !folder.exists() {
-        return Ok(hashes);
-    }
-    for entry in std::fs::read_dir(folder).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if name.ends_with(".safetensors") {
-            hashes.insert(name.into_owned(), hash(&path)?);
-        }
-    }
-    Ok(hashes)
-}
-
-/// SHA-256 of a file, in hexadecimal digits.
-fn hash(path: &Path) -> Result<String, Error> {
-    let failed = |source| Error::Read {
-        path: path.to_owned(),
-        source,
-    };
-    let mut file = BufReader::with_capacity(1 << 20, File::open(path).map_err(failed)?);
-    let mut hasher = Sha256::new();
-    loop {
-        let bytes = file.fill_buf().map_err(failed)?;
-        let length = bytes.len();
-        if length == 0 {
-            break;
-        }
-        hasher.update(bytes);
-        file.consume(length);
-    }
-    let mut digits = String::new();
-    for byte in hasher.finalize() {
-        // Writing to a string cannot fail.
-        let _ = write!(digits, "{byte:02x}");
-    }
-    Ok(digits)
 }

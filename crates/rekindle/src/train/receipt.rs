@@ -4,8 +4,9 @@ use rekindle_train::events::Finish;
 use serde_json::json;
 
 use super::Prepared;
-use super::inputs::{Inputs, weights};
+use super::inputs::Inputs;
 use crate::error::Error;
+use crate::hashes::weights;
 
 /// The version of Burn that this is built on; `Cargo.toml` pins it.
 pub(super) const BURN: &str = "0.21.0";

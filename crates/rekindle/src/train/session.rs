@@ -31,7 +31,6 @@ impl Session {
         let Prepared {
             recipe,
             folder,
-            base,
             backend,
             is_resumed,
             ..
@@ -45,7 +44,7 @@ impl Session {
         // From here on the folder is known as this run's, whatever happens.
         folder.write_recipe(recipe)?;
         sweep_model(&folder.model())?;
-        let inputs = Inputs::of(recipe, base)?;
+        let inputs = Inputs::of(run)?;
         let backend = format!("{} ({})", backend.found.backend, backend.found.device);
         let (found, mut warnings) = if *is_resumed {
             find(run, &inputs, &backend)?

@@ -1,0 +1,224 @@
+//! Raw text as what a run learns from: which files are read so, and what each row of them teaches.
+
+mod error;
+mod rows;
+mod teacher;
+mod vectors;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rekindle_corpus::{Corpus, HELD_OUT, TextRows, TokenStore};
+use rekindle_data::{Format, FormatGuess, MaskVocabulary, Records, TaskKind, is_text_alone};
+use rekindle_hub::Progress;
+use rekindle_train::batch::{Row, RowFailure, RowSource};
+use rekindle_train::recipe::Recipe;
+
+use crate::backend::Choice;
+use crate::base::Base;
+use crate::error::Error;
+
+pub use error::TextsError;
+pub(crate) use teacher::Teacher;
+
+use rows::{Lesson, Lessons};
+
+/// The beginning of a file, by which it is told what it holds.
+const HEAD: usize = 1 << 16;
+
+/// Whether a run learns from raw text: its task says so, or its files hold nothing else.
+pub(crate) fn are_texts(recipe: &Recipe) -> Result<bool, Error> {
+    let paths = &recipe.data.train;
+    match recipe.model.task {
+        Some(TaskKind::Mask | TaskKind::Distill) if paths.is_empty() => {
+            Err(TextsError::NoTexts.into())
+        }
+        Some(TaskKind::Mask | TaskKind::Distill) => Ok(true),
+        Some(TaskKind::Generate) | None if !paths.is_empty() => {
+            let are_texts = paths.iter().map(|path| is_text(path));
+            Ok(are_texts
+                .collect::<Result<Vec<_>, _>>()?
+                .into_iter()
+                .all(|is_text| is_text))
+        }
+        _ => Ok(false),
+    }
+}
+
+/// Whether a path names raw text: a folder, a pattern, a plain text, or rows of which the first is a text
+/// alone.
+fn is_text(path: &Path) -> Result<bool, Error> {
+    if !path.is_file() {
+        let is_pattern = path.to_string_lossy().contains(['*', '?', '[']);
+        return Ok(path.is_dir() || is_pattern);
+    }
+    match guess(path)?.map(|guess| guess.format) {
+        Some(Format::Text) => Ok(true),
+        Some(format @ Format::Jsonl) => {
+            let first = Records::open(path, Some(format))?.next();
+            Ok(first.is_some_and(|row| row.is_ok_and(|row| is_text_alone(&row))))
+        }
+        _ => Ok(false),
+    }
+}
+
+fn guess(path: &Path) -> Result<Option<FormatGuess>, Error> {
+    use std::io::Read;
+    let mut head = Vec::new();
+    let file = std::fs::File::open(path).map(|file| file.take(HEAD as u64));
+    let read = file.and_then(|mut file| file.read_to_end(&mut head));
+    read.map_err(|source| Error::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    Ok(Format::infer(path, &head))
+}
+
+/// What a run on raw text is made with.
+pub(crate) struct Texts<'a> {
+    pub(crate) recipe: &'a Recipe,
+    pub(crate) task: TaskKind,
+    pub(crate) base: &'a Base,
+    pub(crate) max_length: usize,
+    pub(crate) teacher: Option<&'a Teacher>,
+    pub(crate) backend: &'a Choice,
+    /// Where tokens and vectors are kept.
+    pub(crate) cache: &'a Path,
+}
+
+/// Rows of raw text, to learn from and to be judged by.
+pub(crate) struct Taught {
+    pub(crate) train: Box<dyn RowSource>,
+    pub(crate) valid: Vec<Row>,
+    /// How the files were read.
+    pub(crate) notes: Vec<String>,
+    /// Documents that were cut.
+    pub(crate) truncated: usize,
+    /// SHA-256 of each file.
+    pub(crate) hashes: BTreeMap<String, String>,
+}
+
+impl Texts<'_> {
+    /// Tokenizes the texts, or finds them tokenized, and makes rows of them.
+    pub(crate) fn teach(&self, progress: &mut dyn Progress) -> Result<Taught, Error> {
+        let data = &self.recipe.data;
+        let (rows, lesson) = self.lessons(&data.train, progress)?;
+        let mut taught = Taught {
+            notes: rows.store().describe(),
+            truncated: rows.truncated(),
+            hashes: rows.store().hashes(),
+            train: Box::new(Vec::new()),
+            valid: Vec::new(),
+        };
+        let [train, valid] = match &data.valid {
+            Some(path) => {
+                let (valid, lesson) = self.lessons(std::slice::from_ref(path), progress)?;
+                taught.notes.extend(valid.store().describe());
+                taught.hashes.extend(valid.store().hashes());
+                [Lessons::new(rows, &lesson), Lessons::new(valid, &lesson)]
+            }
+            None => {
+                let parts = rows.hold_out(data.valid_fraction, HELD_OUT, self.recipe.train.seed);
+                parts.map(|part| Lessons::new(part, &lesson))
+            }
+        };
+        taught.valid = first(&valid, valid.len()).map_err(Error::Lesson)?;
+        taught.train = Box::new(train);
+        Ok(taught)
+    }
+
+    /// Rows of a text that is only measured: the same in each evaluation, and no more than are held out.
+    pub(crate) fn general(
+        &self,
+        path: &Path,
+        progress: &mut dyn Progress,
+    ) -> Result<Vec<Row>, Error> {
+        let (rows, lesson) = self.lessons(&[path.to_owned()], progress)?;
+        let rows = if rows.len() > HELD_OUT {
+            let [_, chosen] = rows.hold_out(1.0, HELD_OUT, self.recipe.train.seed);
+            chosen
+        } else {
+            rows
+        };
+        let rows = Lessons::new(rows, &lesson);
+        first(&rows, rows.len()).map_err(Error::Lesson)
+    }
+
+    /// The rows of some files, and what is to be learned of each.
+    fn lessons(
+        &self,
+        paths: &[PathBuf],
+        progress: &mut dyn Progress,
+    ) -> Result<(TextRows, Arc<Lesson>), Error> {
+        let store = Arc::new(self.store(paths, self.base, progress)?);
+        let (rows, lesson) = match self.task {
+            TaskKind::Mask => {
+                let rows = TextRows::masked_blocks(&store, self.max_length)?;
+                (rows, self.hiding()?)
+            }
+            TaskKind::Distill => {
+                let teacher = self.teacher.ok_or(TextsError::NoTeacher)?;
+                let known = Arc::new(self.store(paths, teacher.base(), progress)?);
+                let on = (self.backend, self.cache);
+                let vectors = teacher.vectors(&known, on, progress)?;
+                let rows = TextRows::sentences(&store, self.max_length)?;
+                (rows, Lesson::Vector(vectors))
+            }
+            _ => {
+                let rows = TextRows::causal_blocks(&store, self.max_length)?;
+                (rows, Lesson::NextToken)
+            }
+        };
+        Ok((rows, Arc::new(lesson)))
+    }
+
+    fn hiding(&self) -> Result<Lesson, Error> {
+        let vocabulary = MaskVocabulary::of(&self.base.tokenizer)?;
+        Ok(Lesson::Hidden {
+            masker: self.recipe.mask.masker(vocabulary),
+            seed: self.recipe.train.seed,
+        })
+    }
+
+    /// The documents of files in a model's tokens.
+    fn store(
+        &self,
+        paths: &[PathBuf],
+        base: &Base,
+        progress: &mut dyn Progress,
+    ) -> Result<TokenStore, Error> {
+        let corpus = Corpus {
+            paths,
+            documents: self.recipe.data.documents.unwrap_or_default(),
+            tokenizer: &base.tokenizer,
+            renderer: base.renderer.as_ref(),
+        };
+        Ok(corpus.open(self.cache, &mut Tokenizing(progress))?)
+    }
+}
+
+/// The first rows of a source, as they are in the first epoch.
+pub(crate) fn first(rows: &dyn RowSource, most: usize) -> Result<Vec<Row>, RowFailure> {
+    let indices = 0..rows.len().min(most);
+    indices
+        .map(|index| Ok(rows.row(index, 0)?.into_owned()))
+        .collect()
+}
+
+/// Tells how far the tokenizing is as a download's progress is told.
+struct Tokenizing<'a>(&'a mut dyn Progress);
+
+impl rekindle_corpus::Progress for Tokenizing<'_> {
+    fn start(&mut self, bytes: u64) {
+        self.0.start("texts to tokens", bytes);
+    }
+
+    fn advance(&mut self, bytes: u64) {
+        self.0.advance(bytes);
+    }
+
+    fn finish(&mut self) {
+        self.0.finish();
+    }
+}
