@@ -1,6 +1,5 @@
 //! `manifest.json`: what a checkpoint consists of, and whether it still does.
 
-use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
@@ -162,10 +161,5 @@ fn hash(path: &Path) -> io::Result<String> {
 }
 
 pub(crate) fn hex(hasher: Sha256) -> String {
-    let mut digits = String::new();
-    for byte in hasher.finalize() {
-        // Writing to a string cannot fail.
-        let _ = write!(digits, "{byte:02x}");
-    }
-    digits
+    hex::encode(hasher.finalize())
 }

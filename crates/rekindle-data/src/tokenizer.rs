@@ -386,8 +386,7 @@ fn finish(
 
 /// The SHA-256 of bytes, in hexadecimal digits.
 pub(crate) fn digest(bytes: &[u8]) -> String {
-    let digits = Sha256::digest(bytes);
-    digits.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(Sha256::digest(bytes))
 }
 
 fn words_of(encoding: &Encoding) -> Vec<Option<usize>> {

@@ -1,7 +1,6 @@
 //! Hashes of files, by which inputs are known again.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -56,10 +55,5 @@ pub(crate) fn hash(path: &Path) -> Result<String, Error> {
 
 /// A hash in hexadecimal digits.
 pub(crate) fn digits(hasher: Sha256) -> String {
-    let mut digits = String::new();
-    for byte in hasher.finalize() {
-        // Writing to a string cannot fail.
-        let _ = write!(digits, "{byte:02x}");
-    }
-    digits
+    hex::encode(hasher.finalize())
 }

@@ -73,6 +73,5 @@ impl Write for HashingFile {
 }
 
 pub(crate) fn hex(hasher: Sha256) -> String {
-    let digest = hasher.finalize();
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(hasher.finalize())
 }
