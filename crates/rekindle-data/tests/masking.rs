@@ -196,7 +196,7 @@ fn words_begin_where_tokens_say() {
     );
     assert_eq!(
         starts("wordpiece", "kangaroos, told."),
-        ["kangaroos", ",", "told", "."].map(|word| word.replace("kangaroos", "kan##ga##ro##os"))
+        ["kangaroos", ",", "told", "."]
     );
 }
 
