@@ -58,7 +58,7 @@ fn is_likely(count: usize, trials: usize, probability: f64) -> bool {
 fn rates_are_those_of_the_paper() {
     let masker = masker("wordpiece", false);
     let special = encode("wordpiece", "")[0];
-    let (mut tokens, mut hidden, mut masked, mut replaced, mut same) = (0, 0, 0, 0, 0);
+    let (mut tokens, mut hidden, mut covered, mut replaced, mut same) = (0, 0, 0, 0, 0);
     let mut counts = vec![0_usize; masker.vocabulary.ordinary().len()];
     for row in 0..200 {
         let ids = long_row(&masker, special, 512);
@@ -74,7 +74,7 @@ fn rates_are_those_of_the_paper() {
             assert_ne!(target.id, special);
             let now = found[target.position];
             if now == masker.vocabulary.mask() {
-                masked += 1;
+                covered += 1;
             } else if now == target.id {
                 same += 1;
             } else {
@@ -98,8 +98,8 @@ fn rates_are_those_of_the_paper() {
         "{hidden} of {tokens} hidden"
     );
     assert!(
-        is_likely(masked, hidden, 0.8),
-        "{masked} of {hidden} masked"
+        is_likely(covered, hidden, 0.8),
+        "{covered} of {hidden} masked"
     );
     assert!(
         is_likely(replaced, hidden, 0.1 - luck),
@@ -196,7 +196,7 @@ fn words_begin_where_tokens_say() {
     );
     assert_eq!(
         starts("wordpiece", "kangaroos, told."),
-        ["kangaroos", ",", "told", "."].map(|word| word.replace("kangaroos", "kan##ga##ro##os"))
+        ["kangaroos", ",", "told", "."]
     );
 }
 
