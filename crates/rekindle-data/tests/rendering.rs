@@ -438,7 +438,13 @@ fn texts_and_their_frame_are_the_row_of_a_text() {
             assert_eq!(framed, row(&renderer, &text(content)).0, "{content}");
         }
     }
-    // Names of special tokens decide what a text becomes.
-    assert_ne!(gpt2().1.digest(), llama().1.digest());
-    assert_eq!(gpt2().1.digest(), gpt2().1.digest());
+}
+
+#[test]
+fn a_renderer_is_known_by_all_that_decides_the_tokens_of_a_text() {
+    // The frame decides nothing of the text in it; what is a special token does.
+    assert_eq!(gpt2().1.digest(), llama().1.digest());
+    let config = json!({"eos_token": "</s>", "mask_token": "content"});
+    let named = folder("chat", &[("tokenizer_config.json", config)]);
+    assert_ne!(gpt2().1.digest(), open(named.path()).unwrap().1.digest());
 }

@@ -10,8 +10,8 @@ use rekindle_data::RowError;
 
 use crate::documents::Kind;
 
-/// No piece is longer, in bytes: tokenizing takes a hundred times a text's size in memory.
-const LONGEST: usize = 1 << 20;
+/// No piece is longer, in bytes: while it is tokenized, a text takes up to two hundred times its size in memory.
+const LONGEST: usize = 1 << 18;
 
 /// A document, or a part of one that is too long to be tokenized as a whole.
 #[derive(Debug, PartialEq, Eq)]

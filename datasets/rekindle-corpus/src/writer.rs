@@ -14,8 +14,8 @@ use crate::pieces::Piece;
 use crate::progress::Progress;
 use crate::source::Source;
 
-/// So many bytes of text are tokenized at once, on all cores.
-const BATCH: usize = 2 << 20;
+/// So many bytes of text are tokenized at once, on all cores; with more cores it does not take more memory.
+const BATCH: usize = 1 << 20;
 /// So many pieces at most: short ones cost more than their bytes.
 const MOST: usize = 1 << 14;
 

@@ -65,6 +65,7 @@ fn tokenizer_settings_content_and_order_change_the_key() {
         assert!(!store.is_cached());
         store.key().to_owned()
     };
+    let decoder = |config| texts.open_decoder("a.txt", config).key().to_owned();
     let mut keys = vec![
         key(&["a.txt"], Documents::Auto, "wordpiece"),
         key(&["a.txt"], Documents::Auto, "byte-level"),
@@ -73,11 +74,8 @@ fn tokenizer_settings_content_and_order_change_the_key() {
         key(&["a.txt", "b.txt"], Documents::Auto, "wordpiece"),
         key(&["b.txt", "a.txt"], Documents::Auto, "wordpiece"),
         key(&["b.txt"], Documents::Auto, "wordpiece"),
-        texts.open_decoder("a.txt", setup::PLAIN).key().to_owned(),
-        texts
-            .open_decoder("a.txt", setup::WITH_BOS)
-            .key()
-            .to_owned(),
+        decoder(setup::PLAIN),
+        decoder("{\"eos_token\": \"</s>\", \"mask_token\": \"content\"}"),
     ];
     texts.write("a.txt", b"A room, quietly.\nthe films\n");
     keys.push(key(&["a.txt"], Documents::Auto, "wordpiece"));
@@ -85,6 +83,8 @@ fn tokenizer_settings_content_and_order_change_the_key() {
     keys.dedup();
     assert_eq!(keys.len(), 10);
     assert_eq!(entries(&texts.cache()), keys);
+    // What stands between documents is put there when rows are made.
+    assert_eq!(decoder(setup::PLAIN), decoder(setup::WITH_BOS));
 }
 
 /// What can happen to a folder.

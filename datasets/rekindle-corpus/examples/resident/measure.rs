@@ -99,7 +99,7 @@ fn generate(path: &Path, bytes: usize) -> io::Result<()> {
 fn watch(is_over: &AtomicBool) -> usize {
     let mut peak = resident();
     while !is_over.load(Ordering::Relaxed) {
-        thread::sleep(Duration::from_millis(2));
+        thread::sleep(Duration::from_millis(10));
         peak = peak.max(resident());
     }
     peak
