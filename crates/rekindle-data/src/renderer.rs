@@ -146,6 +146,15 @@ impl Renderer {
             .collect()
     }
 
+    /// Of each example, the first special token that its texts spell; it stays text.
+    pub fn spelled(&self, examples: &[&GenerationExample]) -> Vec<Option<String>> {
+        let spelled = |example: &&GenerationExample| {
+            let token = self.encoder.spelled(&example.text())?;
+            Some(token.to_owned())
+        };
+        examples.par_iter().map(spelled).collect()
+    }
+
     /// The tokens of a prompt, as they were in training.
     pub fn prompt(&self, text: &str) -> Result<Vec<u32>, RenderError> {
         let tokens = self.encoder.plain(text)?;

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use burn::tensor::backend::Backend;
 use rekindle_data::{Renderer, TaskKind};
 use rekindle_hub::{
-    Adapter, AdapterConfig, AdapterTargets, HubOptions, ModelReference, read_adapted_config,
-    resolve, save_adapter,
+    Adapter, AdapterConfig, AdapterTargets, HubOptions, LoadError, ModelReference,
+    read_adapted_config, resolve, save_adapter,
 };
 use rekindle_nn::{
     Adaptation, CheckpointNames, LoadReport, Lora, LoraError, Model, ParameterPath, Targets,
-    TensorSource, WeightsError, export_adapter, is_in_module, load_adapter, lora_scale,
+    TensorSource, WeightsError, export_adapter, has_output_layer, is_in_module, load_adapter,
+    lora_scale,
 };
 use rekindle_train::objective::Objective;
 use rekindle_train::recipe::{LoraRecipe, MethodKind, MethodRecipe, Recipe, TargetsRecipe};
@@ -27,6 +28,12 @@ const OF_HEAD: [&str; 5] = [
     "num_labels",
     "problem_type",
 ];
+
+/// What stands in the names of a base's own tensors in peft's wrapped layers.
+const OF_BASE: &str = ".base_layer.";
+
+/// Gives a base's tensor of a name, if it has one.
+pub(crate) type Original<'a> = dyn Fn(&str) -> Result<Option<Vec<f32>>, LoadError> + 'a;
 
 /// An adapter that changes a base.
 #[derive(Debug)]
@@ -188,7 +195,7 @@ impl Adapted {
             .adapter
             .shapes()
             .map(|(name, _)| names.canonical(&name));
-        let stored = stored.filter(|name| !name.contains(".lora_"));
+        let stored = stored.filter(|name| !name.contains(".lora_") && !is_of_base(name));
         let ends = &self.adapter.config.modules_to_save;
         let mut saved: Vec<String> = Vec::new();
         for name in stored {
@@ -222,10 +229,11 @@ impl Adapted {
     /// Puts the adapter on a model that holds its base's weights.
     pub(crate) fn put_on<B: Backend, M: Model<B>>(
         &self,
-        (model, mut report): (M, LoadReport),
+        (mut model, mut report): (M, LoadReport),
         names: &dyn CheckpointNames,
         base: &Path,
     ) -> Result<(M, LoadReport), Error> {
+        self.refuse_tied::<B, M>(&mut model, names, base)?;
         let misfit = |source: Box<dyn std::error::Error + Send + Sync>| Error::OtherBase {
             adapter: self.folder.clone(),
             base: base.to_owned(),
@@ -237,7 +245,8 @@ impl Adapted {
             LoraError::Tied { .. } => Error::Adapt(error),
             error => misfit(error.into()),
         })?;
-        let source = TensorSource::new(self.adapter.shapes(), |name| self.adapter.read_f32(name));
+        let shapes = self.adapter.shapes().filter(|(name, _)| !is_of_base(name));
+        let source = TensorSource::new(shapes, |name| self.adapter.read_f32(name));
         let loaded = load_adapter::<B, M>(model, &source, names, &adaptation.saved);
         let model = loaded.map_err(|error| match error {
             WeightsError::Misfit { ref mismatched, .. } if mismatched.is_empty() => {
@@ -257,6 +266,47 @@ impl Adapted {
                 .map(|(name, _)| names.canonical(&name)),
         );
         Ok((model, report))
+    }
+
+    /// Refuses what would change the output layer of a base that has none apart from its embedding.
+    fn refuse_tied<B: Backend, M: Model<B>>(
+        &self,
+        model: &mut M,
+        names: &dyn CheckpointNames,
+        base: &Path,
+    ) -> Result<(), Error> {
+        let output = format!("{}.", names.output_module());
+        let stored = self.adapter.shapes().map(|(name, _)| name);
+        let changing = stored.filter(|name| names.canonical(name).starts_with(&output));
+        let tensors: Vec<String> = changing.map(|name| format!("`{name}`")).collect();
+        if tensors.is_empty() || has_output_layer::<B, M>(model, names) {
+            return Ok(());
+        }
+        Err(Error::TiedOutput {
+            adapter: self.folder.clone(),
+            base: base.to_owned(),
+            tensors,
+        })
+    }
+
+    /// Refuses copies of the base's layers that are none: peft stores the output layer's weight beside an
+    /// adapter on it. `original` gives the base's tensor of a name.
+    pub(crate) fn check_copies(&self, base: &Path, original: &Original) -> Result<(), Error> {
+        for (tensor, _) in self.adapter.shapes().filter(|(name, _)| is_of_base(name)) {
+            let copy = self.adapter.read_f32(&tensor)?;
+            let is_same = original(&tensor.replace(OF_BASE, "."))?.is_some_and(|original| {
+                let pairs = copy.iter().zip(&original);
+                copy.len() == original.len() && pairs.into_iter().all(|(a, b)| is_near(*a, *b))
+            });
+            if !is_same {
+                return Err(Error::ChangedLayer {
+                    adapter: self.folder.clone(),
+                    base: base.to_owned(),
+                    tensor,
+                });
+            }
+        }
+        Ok(())
     }
 
     /// Fills a recipe with what the adapter is; one that asks for another is refused.
@@ -296,7 +346,7 @@ impl Adapted {
             return Err(refused("method.rslora", own.rslora.to_string()));
         }
         if method.targets.is_some() && asked.targets != own.targets {
-            return Err(refused("method.targets", format!("{:?}", own.targets)));
+            return Err(refused("method.targets", own.targets.to_string()));
         }
         if method.modules_to_save.is_some() && asked.modules_to_save != own.modules_to_save {
             let found = own.modules_to_save.join(", ");
@@ -306,6 +356,16 @@ impl Adapted {
         method.set_lora(own);
         Ok(())
     }
+}
+
+/// Whether a tensor of an adapter's file is a copy of its base's.
+fn is_of_base(name: &str) -> bool {
+    name.contains(OF_BASE)
+}
+
+/// Whether two numbers are equal but for the rounding of one of them to 16 bits.
+fn is_near(a: f32, b: f32) -> bool {
+    (a - b).abs() <= a.abs().max(b.abs()) / 128.0
 }
 
 /// The folder of an adapter's base.

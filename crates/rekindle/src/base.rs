@@ -212,9 +212,33 @@ impl Base {
         let fresh = (seed, self.architecture.initializer_range());
         let loaded = load::<B, M>(model, &source, names.as_ref(), fresh)?;
         match &self.adapted {
-            Some(adapted) => adapted.put_on::<B, M>(loaded, names.as_ref(), &self.folder),
+            Some(adapted) => {
+                let put = adapted.put_on::<B, M>(loaded, names.as_ref(), &self.folder)?;
+                adapted.check_copies(&self.folder, &|wanted| {
+                    let mut all = checkpoint.names();
+                    let found = all.find(|name| names.canonical(name) == wanted);
+                    found.map(|name| checkpoint.read_f32(name)).transpose()
+                })?;
+                Ok(put)
+            }
             None => Ok(loaded),
         }
+    }
+
+    /// [`Self::load`] of a model that is to answer: one without a trained head is refused.
+    pub(crate) fn load_trained<B: Backend, M: Model<B>>(
+        &self,
+        model: M,
+        task: TaskKind,
+    ) -> Result<M, Error> {
+        let (model, LoadReport { fresh, .. }) = self.load::<B, M>(model, task, true, 0)?;
+        if fresh.is_empty() {
+            return Ok(model);
+        }
+        Err(Error::Headless {
+            path: self.folder.clone(),
+            missing: fresh,
+        })
     }
 
     /// Writes a model that was trained from this one, with the head of its objective.

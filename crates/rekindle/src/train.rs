@@ -19,13 +19,13 @@ use rekindle_hub::{HubOptions, Progress, resolve};
 use rekindle_train::batch::Row;
 use rekindle_train::events::{Events, Finish};
 use rekindle_train::objective::Objective;
-use rekindle_train::recipe::{DataRecipe, Recipe};
+use rekindle_train::recipe::{DataRecipe, MethodKind, Recipe};
 use rekindle_train::run::{Plan, check};
 
 use crate::backend::{Choice, choose};
 use crate::base::Base;
 use crate::error::Error;
-use crate::rows::{Examples, Tokenized};
+use crate::rows::{Examples, Opening, Tokenized};
 use crate::samples::SamplePrompt;
 
 pub use briefing::{Briefing, Sample};
@@ -55,7 +55,7 @@ pub struct Prepared {
     train: Vec<Row>,
     valid: Vec<Row>,
     samples: Vec<SamplePrompt>,
-    is_chat: bool,
+    opening: Opening,
     plan: Plan,
 }
 
@@ -68,8 +68,8 @@ pub struct Outcome {
     pub folder: RunFolder,
     /// What the model was trained for.
     pub task: TaskKind,
-    /// Whether it was trained on chats.
-    pub is_chat: bool,
+    /// How what it answers is put to it; of a model that scores, as a text.
+    pub opening: Opening,
 }
 
 /// Reads the model's configuration and the data, and plans the run.
@@ -97,7 +97,7 @@ pub fn prepare(
     recipe.model.task = Some(task);
     recipe.data.max_length = Some(limit.max_length);
     recipe.data.truncation = Some(limit.truncation);
-    let samples = SamplePrompt::of(&recipe.train.samples, &base, examples.has_chats())?;
+    let samples = SamplePrompt::of(&recipe.train.samples, &base, examples.opening())?;
     recipe.train.learning_rate = Some(recipe.peak_learning_rate());
     recipe.train.learning_rate_multiplier = 1.0;
     let is_resumed = resumed.is_some();
@@ -125,7 +125,7 @@ pub fn prepare(
         train,
         valid,
         samples,
-        is_chat: examples.has_chats(),
+        opening: examples.opening(),
         plan,
     })
 }
@@ -165,6 +165,9 @@ fn labels(base: &Base, examples: &Examples) -> Result<LabelSet, Error> {
 fn suit(recipe: &mut Recipe, base: &Base, task: TaskKind) -> Result<(), Error> {
     base.architecture.check(task)?;
     refuse_idle(recipe, task)?;
+    if recipe.method.kind == MethodKind::Head && base.architecture.is_tied() {
+        return Err(Error::NoHead);
+    }
     base.adapt(recipe, task)
 }
 
@@ -267,7 +270,7 @@ impl Prepared {
             finish,
             folder: self.folder,
             task: self.objective.task(),
-            is_chat: self.is_chat,
+            opening: self.opening,
         })
     }
 }

@@ -7,6 +7,7 @@ mod chats;
 mod decoder;
 mod doctor;
 mod heads;
+mod output_layers;
 mod place;
 mod records;
 mod refusals;
