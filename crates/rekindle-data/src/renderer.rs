@@ -8,6 +8,7 @@ mod decoder;
 mod encode;
 mod error;
 mod json;
+mod marks;
 mod settings;
 mod template;
 mod turns;
@@ -15,6 +16,7 @@ mod turns;
 use std::ops::Range;
 use std::path::Path;
 
+use jiff::civil::Date;
 use rayon::prelude::*;
 use serde_json::Value;
 use tokenizers::Tokenizer;
@@ -190,6 +192,16 @@ impl Renderer {
     /// Whether the model came with a chat template of its own.
     pub fn has_chat_template(&self) -> bool {
         !self.template.is_plain
+    }
+
+    /// Whether the chat template writes the day.
+    pub fn asks_for_date(&self) -> bool {
+        self.template.asks_for_date
+    }
+
+    /// Lets the chat template write this day from here on, in place of today.
+    pub fn fix_date(&mut self, date: Date) {
+        self.template.fix_date(date);
     }
 
     fn completion(&self, prompt: &str, completion: &str, given: f32) -> Result<Draft, RenderError> {

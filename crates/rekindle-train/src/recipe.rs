@@ -10,6 +10,7 @@ mod ranges;
 
 use std::path::PathBuf;
 
+use jiff::civil::Date;
 use rekindle_data::{Batching, TaskKind, Truncation};
 use serde::{Deserialize, Serialize};
 
@@ -115,6 +116,13 @@ pub struct DataRecipe {
     pub prompt_loss_weight: f64,
     /// How rows are put into batches.
     pub batching: Batching,
+    /// `generate`: the day that a chat template writes where it asks for one; if omitted, the day on which
+    /// the run began.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "parse::day"
+    )]
+    pub date: Option<Date>,
     /// `generate`: whether several rows share the room of a longest one; a batch then counts rooms.
     pub pack: bool,
 }
@@ -262,6 +270,7 @@ impl Default for DataRecipe {
             truncation: None,
             prompt_loss_weight: 0.0,
             batching: Batching::Bucketed,
+            date: None,
             pack: false,
         }
     }

@@ -211,6 +211,9 @@ pub enum Error {
         /// The run's task.
         task: TaskKind,
     },
+    /// A day is given, and nothing writes one.
+    #[error("`data.date` has no effect: this model's chat template writes no day")]
+    IdleDate,
     /// A prompt of the recipe leaves no room for an answer.
     #[error("a prompt in `train.samples` has {length} tokens, and the model reads at most {most}")]
     LongSample {
@@ -392,6 +395,7 @@ impl Error {
             | Self::OtherKind { .. }
             | Self::Quantized { .. }
             | Self::OnlyGenerate { .. }
+            | Self::IdleDate
             | Self::LongSample { .. }
             | Self::Precision { .. }
             | Self::NoHead
@@ -462,6 +466,7 @@ impl Error {
                 Some("take the model that it was made from, in f32, f16 or bf16".into())
             }
             Self::OnlyGenerate { key, .. } => Some(format!("remove `{key}`")),
+            Self::IdleDate => Some("remove `data.date`".into()),
             Self::LongSample { .. } => Some("shorten it".into()),
             Self::NoHead => Some(
                 "`--method last-layers` trains the blocks next to it, `--method lora` adapters in all of them".into(),

@@ -14,7 +14,7 @@ mod session;
 
 use std::collections::HashSet;
 
-use rekindle_data::{LabelSet, Limit, TaskKind, stratified_split};
+use rekindle_data::{LabelSet, Limit, Renderer, TaskKind, stratified_split};
 use rekindle_hub::{HubOptions, Progress, resolve};
 use rekindle_train::batch::Row;
 use rekindle_train::events::{Events, Finish};
@@ -85,8 +85,9 @@ pub fn prepare(
     let (examples, valid_examples) = read(&recipe)?;
     let task = examples.task();
     check(&recipe, task, true)?;
-    let base = Base::open(&resolve(&recipe.model.base, hub, progress)?)?;
+    let mut base = Base::open(&resolve(&recipe.model.base, hub, progress)?)?;
     suit(&mut recipe, &base, task)?;
+    fix_date(&mut recipe, &mut base, resumed.as_ref())?;
     let labels = labels(&base, &examples)?;
     if let Some(valid) = &valid_examples {
         valid.check_labels(&labels)?;
@@ -171,6 +172,27 @@ fn suit(recipe: &mut Recipe, base: &Base, task: TaskKind) -> Result<(), Error> {
     base.adapt(recipe, task)
 }
 
+/// Fixes the day that a chat template writes, so that a run that goes on reads the rows that it began with.
+fn fix_date(
+    recipe: &mut Recipe,
+    base: &mut Base,
+    resumed: Option<&RunFolder>,
+) -> Result<(), Error> {
+    let asks = |renderer: &&mut Renderer| renderer.asks_for_date();
+    let Some(renderer) = base.renderer.as_mut().filter(asks) else {
+        return match recipe.data.date {
+            Some(_) => Err(Error::IdleDate),
+            None => Ok(()),
+        };
+    };
+    let began = || resumed.and_then(RunFolder::date);
+    let today = || jiff::Zoned::now().date();
+    let date = recipe.data.date.or_else(began).unwrap_or_else(today);
+    renderer.fix_date(date);
+    recipe.data.date = Some(date);
+    Ok(())
+}
+
 /// Refuses keys that say something of another task than the run's.
 fn refuse_idle(recipe: &Recipe, task: TaskKind) -> Result<(), Error> {
     let idle = [
@@ -179,6 +201,7 @@ fn refuse_idle(recipe: &Recipe, task: TaskKind) -> Result<(), Error> {
             recipe.data.prompt_loss_weight > 0.0,
         ),
         ("data.pack", recipe.data.pack),
+        ("data.date", recipe.data.date.is_some()),
         ("train.samples", !recipe.train.samples.is_empty()),
         (
             "model.gradient_checkpointing",

@@ -4,6 +4,7 @@
 mod adapters;
 mod answers;
 mod chats;
+mod dates;
 mod decoder;
 mod doctor;
 mod heads;

@@ -20,6 +20,8 @@ const NAME: char = '\u{fdd1}';
 pub(super) const MARK_BEGIN: char = '\u{fdd2}';
 /// Stands where a message ends.
 pub(super) const MARK_END: char = '\u{fdd3}';
+/// The first of sixteen digits, by which a mark tells its message.
+pub(super) const DIGIT: char = '\u{fde0}';
 
 /// A token and the bytes of the text that it stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -189,7 +191,7 @@ impl Encoder {
     fn refuse_noncharacters(text: &str) -> Result<(), RenderError> {
         match text
             .chars()
-            .find(|c| [BREAK, NAME, MARK_BEGIN, MARK_END].contains(c))
+            .find(|c| (BREAK..=MARK_END).contains(c) || (DIGIT..='\u{fdef}').contains(c))
         {
             Some(character) => Err(RenderError::Noncharacter { character }),
             None => Ok(()),
