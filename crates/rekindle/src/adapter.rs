@@ -29,9 +29,6 @@ const OF_HEAD: [&str; 5] = [
     "problem_type",
 ];
 
-/// What stands in the names of a base's own tensors in peft's wrapped layers.
-const OF_BASE: &str = ".base_layer.";
-
 /// Gives a base's tensor of a name, if it has one.
 pub(crate) type Original<'a> = dyn Fn(&str) -> Result<Option<Vec<f32>>, LoadError> + 'a;
 
@@ -195,7 +192,7 @@ impl Adapted {
             .adapter
             .shapes()
             .map(|(name, _)| names.canonical(&name));
-        let stored = stored.filter(|name| !name.contains(".lora_") && !is_of_base(name));
+        let stored = stored.filter(|name| !name.contains(".lora_"));
         let ends = &self.adapter.config.modules_to_save;
         let mut saved: Vec<String> = Vec::new();
         for name in stored {
@@ -245,8 +242,7 @@ impl Adapted {
             LoraError::Tied { .. } => Error::Adapt(error),
             error => misfit(error.into()),
         })?;
-        let shapes = self.adapter.shapes().filter(|(name, _)| !is_of_base(name));
-        let source = TensorSource::new(shapes, |name| self.adapter.read_f32(name));
+        let source = TensorSource::new(self.adapter.shapes(), |name| self.adapter.read_f32(name));
         let loaded = load_adapter::<B, M>(model, &source, names, &adaptation.saved);
         let model = loaded.map_err(|error| match error {
             WeightsError::Misfit { ref mismatched, .. } if mismatched.is_empty() => {
@@ -289,12 +285,11 @@ impl Adapted {
         })
     }
 
-    /// Refuses copies of the base's layers that are none: peft stores the output layer's weight beside an
-    /// adapter on it. `original` gives the base's tensor of a name.
+    /// Refuses copies of the base's tensors that are none. `original` gives the base's tensor of a name.
     pub(crate) fn check_copies(&self, base: &Path, original: &Original) -> Result<(), Error> {
-        for (tensor, _) in self.adapter.shapes().filter(|(name, _)| is_of_base(name)) {
+        for (tensor, of_base) in self.adapter.copies() {
             let copy = self.adapter.read_f32(&tensor)?;
-            let is_same = original(&tensor.replace(OF_BASE, "."))?.is_some_and(|original| {
+            let is_same = original(&of_base)?.is_some_and(|original| {
                 let pairs = copy.iter().zip(&original);
                 copy.len() == original.len() && pairs.into_iter().all(|(a, b)| is_near(*a, *b))
             });
@@ -356,11 +351,6 @@ impl Adapted {
         method.set_lora(own);
         Ok(())
     }
-}
-
-/// Whether a tensor of an adapter's file is a copy of its base's.
-fn is_of_base(name: &str) -> bool {
-    name.contains(OF_BASE)
 }
 
 /// Whether two numbers are equal but for the rounding of one of them to 16 bits.

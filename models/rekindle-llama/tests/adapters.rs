@@ -26,6 +26,7 @@ on_backends! {
     an_adapter_of_all_layers_equals_peft: ("llama-all", "llama-gqa");
     a_stabilized_adapter_of_names_equals_peft: ("llama-names", "llama-mqa");
     an_adapter_of_all_layers_of_qwen3_equals_peft: ("qwen3-all", "qwen3");
+    an_adapter_of_the_output_layer_equals_peft: ("llama-head", "llama-gqa");
 }
 
 #[test]
