@@ -9,6 +9,7 @@ use rekindle::data::TaskKind;
 use rekindle::events::End;
 use rekindle::hub::HubOptions;
 use rekindle::recipe::{Recipe, set};
+use rekindle::rows::Opening;
 use rekindle::train::{Briefing, Outcome, RunFolder, prepare};
 use rekindle::{Error, recipe};
 use toml::Table;
@@ -191,12 +192,20 @@ fn summarize(outcome: &Outcome, dashboard: Dashboard) -> ExitCode {
     let _ = writeln!(out, "model saved in {}", outcome.folder.model().display());
     let _ = writeln!(out, "report: {}", report.display());
     let next = match outcome.task {
-        TaskKind::Generate if outcome.is_chat => format!("chat --model {folder}"),
-        TaskKind::Generate => format!("generate --model {folder} --prompt \"...\""),
-        TaskKind::Mask | TaskKind::Distill => format!("train --model {folder} --data FILE"),
-        _ => format!("predict --model {folder} --text \"...\""),
+        TaskKind::Generate => match outcome.opening {
+            Opening::Chat => format!("rekindle chat --model {folder}"),
+            Opening::Text => format!("rekindle generate --model {folder} --prompt \"...\""),
+            // The words around an instruction are those of the training rows.
+            Opening::Instruction => format!(
+                "echo '{{\"instruction\": \"...\"}}' | rekindle predict --model {folder} --input -"
+            ),
+        },
+        TaskKind::Mask | TaskKind::Distill => {
+            format!("rekindle train --model {folder} --data FILE")
+        }
+        _ => format!("rekindle predict --model {folder} --text \"...\""),
     };
-    let _ = writeln!(out, "try it: rekindle {next}");
+    let _ = writeln!(out, "try it: {next}");
     match (is_interrupted, is_saved) {
         (false, _) => ExitCode::SUCCESS,
         (true, true) => ExitCode::from(INTERRUPTED),

@@ -8,6 +8,7 @@ mod decoder;
 mod encode;
 mod error;
 mod json;
+mod marks;
 mod settings;
 mod template;
 mod turns;
@@ -15,6 +16,7 @@ mod turns;
 use std::ops::Range;
 use std::path::Path;
 
+use jiff::civil::Date;
 use rayon::prelude::*;
 use serde_json::Value;
 use tokenizers::Tokenizer;
@@ -152,6 +154,15 @@ impl Renderer {
             .collect()
     }
 
+    /// Of each example, the first special token that its texts spell; it stays text.
+    pub fn spelled(&self, examples: &[&GenerationExample]) -> Vec<Option<String>> {
+        let spelled = |example: &&GenerationExample| {
+            let token = self.encoder.spelled(&example.text())?;
+            Some(token.to_owned())
+        };
+        examples.par_iter().map(spelled).collect()
+    }
+
     /// The tokens of a prompt, as they were in training.
     pub fn prompt(&self, text: &str) -> Result<Vec<u32>, RenderError> {
         let tokens = self.encoder.plain(text)?;
@@ -205,6 +216,16 @@ impl Renderer {
     /// Whether the model came with a chat template of its own.
     pub fn has_chat_template(&self) -> bool {
         !self.template.is_plain
+    }
+
+    /// Whether the chat template writes the day.
+    pub fn asks_for_date(&self) -> bool {
+        self.template.asks_for_date
+    }
+
+    /// Lets the chat template write this day from here on, in place of today.
+    pub fn fix_date(&mut self, date: Date) {
+        self.template.fix_date(date);
     }
 
     fn completion(&self, prompt: &str, completion: &str, given: f32) -> Result<Draft, RenderError> {

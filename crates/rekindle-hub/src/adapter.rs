@@ -24,6 +24,9 @@ const OLD_WEIGHTS: &str = "adapter_model.bin";
 /// What the names of its tensors begin with: the attributes of peft's wrappers around a model.
 const PREFIX: &str = "base_model.model.";
 
+/// What stands in the names of the base's own tensors.
+const COPY: &str = ".base_layer.";
+
 /// Whether a folder holds an adapter in place of a model.
 pub fn is_adapter(folder: &Path) -> bool {
     folder.join(CONFIG).is_file()
@@ -55,13 +58,20 @@ impl Adapter {
         Ok(Self { config, file })
     }
 
-    /// The tensors' names, as the model calls them, and shapes.
+    /// The tensors' names, as the model calls them, and shapes; without copies of the base's.
     pub fn shapes(&self) -> impl Iterator<Item = (String, Vec<usize>)> {
-        self.file.names().map(|name| {
-            let own = name.strip_prefix(PREFIX).unwrap_or(name);
+        let names = self.file.names().filter(|name| !name.contains(COPY));
+        names.map(|name| {
             let shape = self.file.shape(name).unwrap_or_default();
-            (own.to_owned(), shape.to_vec())
+            (own(name).to_owned(), shape.to_vec())
         })
+    }
+
+    /// Copies of tensors of the base, each with the name that the base gives it: peft stores the weight of
+    /// an output layer beside an adapter on it.
+    pub fn copies(&self) -> impl Iterator<Item = (String, String)> {
+        let names = self.file.names().filter(|name| name.contains(COPY));
+        names.map(|name| (own(name).to_owned(), own(name).replace(COPY, ".")))
     }
 
     /// Reads a tensor by the name that the model gives it.
@@ -72,6 +82,11 @@ impl Adapter {
             None => self.file.read_f32(name),
         }
     }
+}
+
+/// The name that the model gives a tensor.
+fn own(name: &str) -> &str {
+    name.strip_prefix(PREFIX).unwrap_or(name)
 }
 
 /// The `config.json` beside an adapter, if it has one: peft writes none.

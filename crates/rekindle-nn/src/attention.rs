@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::{Tensor, backend::Backend};
 
-use crate::{Dropout, Heads, Linear, Rows, TrainBackend};
+use crate::{Dropout, Heads, Linear, Masks, Rows, TrainBackend};
 
 /// Projections to queries, keys and values, and scaled dot-product attention among the tokens of a row.
 ///
@@ -55,6 +55,7 @@ impl<B: TrainBackend> SelfAttention<B> {
         let query = self.query.forward(x.clone(), rows.noise());
         let key = self.key.forward(x.clone(), rows.noise());
         let value = self.value.forward(x, rows.noise());
-        B::attend([query, key, value], self.heads, &self.dropout, rows)
+        let qkv = [query, key, value];
+        B::attend(qkv, self.heads, &self.dropout, rows, &Masks::default())
     }
 }

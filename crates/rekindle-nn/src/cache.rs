@@ -2,7 +2,7 @@
 
 use burn::tensor::{Tensor, backend::Backend};
 
-use crate::{Columns, Heads, composed};
+use crate::{Columns, Heads, Masks, composed};
 
 /// Keys and values of a decoder, room for all columns made beforehand.
 #[derive(Clone, Debug)]
@@ -62,6 +62,7 @@ impl<B: Backend> LayerCache<B> {
         qkv: [Tensor<B, 2>; 3],
         heads: Heads,
         columns: &Columns,
+        masks: &Masks<B>,
     ) -> Tensor<B, 2> {
         let [rows, _, room, _] = self.keys.dims();
         assert_eq!(rows, columns.padding.len(), "a cache keeps its rows");
@@ -69,6 +70,6 @@ impl<B: Backend> LayerCache<B> {
             columns.past + columns.width <= room,
             "a cache has room for all columns"
         );
-        composed::attend_cached(self, qkv, heads, columns)
+        composed::attend_cached(self, qkv, heads, columns, masks)
     }
 }

@@ -14,6 +14,7 @@ mod heads;
 mod init;
 mod linear;
 mod lora;
+mod masks;
 mod noise;
 mod norm;
 mod parameters;
@@ -35,9 +36,10 @@ pub use heads::{Heads, Sight};
 pub use init::{initialize, lazy_parameter};
 pub use linear::{Linear, LoraAdapter};
 pub use lora::{
-    Adaptation, Lora, LoraError, Targets, export_adapter, group, is_in_module, load_adapter,
-    lora_scale, merge,
+    Adaptation, Lora, LoraError, Targets, export_adapter, group, has_output_layer, is_in_module,
+    load_adapter, lora_scale, merge,
 };
+pub use masks::Masks;
 pub use noise::{Noise, uniform};
 pub use norm::{LayerNorm, RmsNorm};
 pub use parameters::{

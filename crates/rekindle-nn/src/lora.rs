@@ -19,6 +19,7 @@ use crate::{
 };
 
 pub use stored::{export_adapter, load_adapter};
+use targets::is_within;
 pub use targets::{Targets, group, is_in_module};
 
 /// Sites of the adapters' dropouts begin here; those of models are counted from 0.
@@ -62,10 +63,12 @@ pub enum LoraError {
         source: Box<regex::Error>,
     },
     /// No layer is chosen.
-    #[error("no linear layer is called `{targets}`")]
+    #[error("no linear layer {} `{targets}`", if *is_pattern { "has a name that is, as a whole," } else { "is called" })]
     NoTarget {
         /// What should choose them, or the part of it that chooses none.
         targets: String,
+        /// Whether that is a pattern for whole names.
+        is_pattern: bool,
         /// The layers that there are, each once for all blocks.
         available: Vec<String>,
     },
@@ -83,6 +86,12 @@ pub enum LoraError {
         /// The name as it was asked for.
         name: String,
     },
+    /// The output layer, of a model that has none apart from its embedding.
+    #[error("`{name}` is no layer of its own in this model: its output layer is its embedding")]
+    TiedOutput {
+        /// The output layer.
+        name: &'static str,
+    },
     /// There is no adapter to fold.
     #[error("no layer has an adapter: nothing to merge")]
     NothingToMerge,
@@ -95,9 +104,20 @@ impl LoraError {
             Self::Pattern { .. } => {
                 Some("one string is `all-linear` or a pattern; names are a list".to_owned())
             }
+            Self::NoTarget {
+                targets,
+                is_pattern: true,
+                available,
+            } => Some(format!(
+                "one string is a pattern for whole names, a list has names or their ends: `[\"{targets}\"]`; there are: {}",
+                available.join(", ")
+            )),
             Self::NoTarget { available, .. } | Self::NoModule { available, .. } => {
                 Some(format!("there are: {}", available.join(", ")))
             }
+            Self::TiedOutput { name } => Some(format!(
+                "leave `{name}` out of `targets` and `modules_to_save`, or train all weights: `--method full`"
+            )),
             Self::Tied { .. } => {
                 Some("leave it out, or train all weights: `--method full`".to_owned())
             }
@@ -122,6 +142,7 @@ impl Lora {
         mut model: M,
         names: &dyn CheckpointNames,
     ) -> Result<(M, Adaptation), LoraError> {
+        self.refuse_tied::<B, M>(&mut model, names)?;
         let saved = self.saved_parameters::<B, M>(&model, names)?;
         let output = names.output_module();
         let (mut available, mut modules) = (Vec::new(), Vec::new());
@@ -137,12 +158,9 @@ impl Lora {
         if modules.is_empty() {
             return Err(LoraError::NoTarget {
                 targets: self.targets.to_string(),
+                is_pattern: matches!(self.targets, Targets::Pattern { .. }),
                 available: group_names(&available),
             });
-        }
-        let has_output_layer = available.iter().any(|module| module == output);
-        if !has_output_layer {
-            self.refuse_tied::<B, M>(&model, names)?;
         }
         let model = freeze::<B, M>(model, &saved);
         let saved = self.modules_to_save.clone();
@@ -155,24 +173,33 @@ impl Lora {
         model: &mut M,
         names: &dyn CheckpointNames,
     ) -> Result<(), LoraError> {
-        let linears = model.linears_mut().into_iter();
-        let modules = linears.map(|(name, _)| names.tensor_name(&weight_of(&name)));
-        let modules: Vec<String> = modules.map(|name| layer_of(&name).to_owned()).collect();
+        self.refuse_tied::<B, M>(model, names)?;
+        let modules = linear_modules::<B, M>(model, names);
         match self.targets.idle(&modules) {
             None => Ok(()),
             Some(idle) => Err(LoraError::NoTarget {
                 targets: idle.to_owned(),
+                is_pattern: false,
                 available: group_names(&modules),
             }),
         }
     }
 
-    /// Refuses to train the embedding of a model whose output layer it is.
+    /// Of a model whose output layer is its embedding, refuses to change one apart from the other.
     fn refuse_tied<B: Backend, M: Model<B>>(
         &self,
-        model: &M,
+        model: &mut M,
         names: &dyn CheckpointNames,
     ) -> Result<(), LoraError> {
+        if has_output_layer::<B, M>(model, names) {
+            return Ok(());
+        }
+        let name = names.output_module();
+        let mut ends = self.modules_to_save.iter();
+        let weight = format!("{name}.weight");
+        if self.targets.selects(name, name) || ends.any(|end| is_in_module(&weight, end)) {
+            return Err(LoraError::TiedOutput { name });
+        }
         let mut parameters = list::<B, M>(model).into_iter();
         // Words come before positions.
         let embedding = parameters.find(|parameter| parameter.path.layer == "Embedding");
@@ -250,6 +277,26 @@ fn freeze<B: Backend, M: Model<B>>(model: M, saved: &HashSet<String>) -> M {
         }
     }
     map_named::<B, M>(model, &mut Freeze(saved))
+}
+
+/// Whether a model has an output layer of its own; else its embedding is that too.
+pub fn has_output_layer<B: Backend, M: Model<B>>(
+    model: &mut M,
+    names: &dyn CheckpointNames,
+) -> bool {
+    let modules = linear_modules::<B, M>(model, names);
+    let output = names.output_module();
+    modules.iter().any(|module| is_within(module, output))
+}
+
+/// The linear layers of a model, by checkpoint names.
+fn linear_modules<B: Backend, M: Model<B>>(
+    model: &mut M,
+    names: &dyn CheckpointNames,
+) -> Vec<String> {
+    let linears = model.linears_mut().into_iter();
+    let weights = linears.map(|(name, _)| names.tensor_name(&weight_of(&name)));
+    weights.map(|name| layer_of(&name).to_owned()).collect()
 }
 
 /// Folds every adapter into its weight, `W + s A B`, and takes it off.

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Tensor, backend::Backend};
 
-use crate::{Dropout, Heads, LayerCache, Noise, Rows, TrainBackend};
+use crate::{Dropout, Heads, LayerCache, Masks, Noise, Rows, TrainBackend};
 
 /// Where the tokens of a forward pass of a decoder stand, and what its blocks derive from that: made
 /// once, read by every block.
@@ -13,6 +13,18 @@ pub struct Place<B: Backend> {
     /// Cosines and sines of the rotary angles of each slot, `[N, C/2]` each; `None` for models that add
     /// positions to the embeddings.
     pub rotary: Option<[Tensor<B, 2>; 2]>,
+    masks: Masks<B>,
+}
+
+impl<B: Backend> Place<B> {
+    /// The place of tokens whose models derive this much from it.
+    pub fn new(slots: Slots, rotary: Option<[Tensor<B, 2>; 2]>) -> Self {
+        Self {
+            slots,
+            rotary,
+            masks: Masks::default(),
+        }
+    }
 }
 
 /// Which tokens of a forward pass belong together.
@@ -85,8 +97,10 @@ impl<B: TrainBackend> Place<B> {
         cache: Option<&mut LayerCache<B>>,
     ) -> Tensor<B, 2> {
         match (&self.slots, cache) {
-            (Slots::Rows(rows), None) => B::attend(qkv, heads, dropout, rows),
-            (Slots::Columns(columns), Some(cache)) => cache.attend(qkv, heads, columns),
+            (Slots::Rows(rows), None) => B::attend(qkv, heads, dropout, rows, &self.masks),
+            (Slots::Columns(columns), Some(cache)) => {
+                cache.attend(qkv, heads, columns, &self.masks)
+            }
             _ => panic!("columns are those of a cache, and rows have none"),
         }
     }

@@ -10,7 +10,7 @@ use burn_flex::Flex;
 use burn_fusion::{Fusion, FusionBackend};
 use burn_ndarray::NdArray;
 
-use crate::{Dropout, Heads, Rows, composed};
+use crate::{Dropout, Heads, Masks, Rows, composed};
 
 /// A backend that models can be trained on.
 pub trait TrainBackend: Backend {
@@ -19,13 +19,16 @@ pub trait TrainBackend: Backend {
     /// # Shapes
     /// - q, output: `[N, H·C]`, heads side by side
     /// - k, v: `[N, K·C]`; query head `h` reads key head `h / (H/K)`
+    ///
+    /// `masks` are those of the batch, the same for all of its blocks.
     fn attend(
         [q, k, v]: [Tensor<Self, 2>; 3],
         heads: Heads,
         dropout: &Dropout,
         rows: &Rows,
+        masks: &Masks<Self>,
     ) -> Tensor<Self, 2> {
-        composed::attend([q, k, v], heads, dropout, rows)
+        composed::attend([q, k, v], heads, dropout, rows, masks)
     }
 
     /// Layer normalization of each row with the biased variance.

@@ -4,7 +4,7 @@ use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
 use burn_autodiff::Autodiff;
 use burn_flex::{Flex, FlexDevice};
 use rekindle_nn::{
-    Columns, Dropout, Heads, KvCache, LayerCache, RmsNorm, Rows, Sight, TrainBackend,
+    Columns, Dropout, Heads, KvCache, LayerCache, Masks, RmsNorm, Rows, Sight, TrainBackend,
 };
 
 type B = Autodiff<Flex>;
@@ -99,7 +99,13 @@ impl Case {
             .qkv
             .clone()
             .map(|x| place(&x, rows, 7.0).require_grad());
-        let outputs = B::attend(qkv.clone(), self.heads, &Dropout::new(0.0, 0), rows);
+        let outputs = B::attend(
+            qkv.clone(),
+            self.heads,
+            &Dropout::new(0.0, 0),
+            rows,
+            &Masks::default(),
+        );
         // What padding gives is not part of any loss.
         let weights = place(&self.weights, rows, 0.0);
         let gradients = (outputs.clone() * weights).sum().backward();
@@ -240,7 +246,7 @@ fn read(case: &Case, columns: &Columns, cache: &mut LayerCache<Flex>) -> Vec<Vec
         let shape = [columns.num_slots(), width];
         Tensor::<Flex, 2>::from_data(TensorData::new(values, shape), &FlexDevice)
     });
-    let outputs = cache.attend(qkv, case.heads, columns);
+    let outputs = cache.attend(qkv, case.heads, columns, &Masks::default());
     let width = outputs.dims()[1];
     let outputs: Vec<f64> = outputs.into_data().iter::<f64>().collect();
     assert!(outputs.iter().all(|output| output.is_finite()));

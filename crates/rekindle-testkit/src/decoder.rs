@@ -13,11 +13,78 @@ use rekindle_train::optimizer::{Gradients, to_host};
 use rekindle_train::task::{Goal, Inner, Passed, TrainableBackend, TrainableModel, TrainableTask};
 use rekindle_train::token_task::TokenTask;
 
-use crate::ladder::{LOGITS, compare_gradients, per_row, to_vec, valid_part};
-use crate::{Fixture, assert_close};
+use crate::ladder::{LOGITS, compare_gradients, follow_trajectory, per_row, to_vec, valid_part};
+use crate::{Fixture, Subject, assert_close, laws};
 
 /// Equal up to the order of additions in f32.
 const ROUNDING: f64 = 1e-5;
+
+/// Everything that is proved of a model with the weights of a fixture: against the reference, and against
+/// itself packed and with a cache.
+///
+/// # Panics
+/// At the first number that differs.
+pub fn check<B, M>(fixture: &Fixture, mut model: M, (names, tolerance): (&dyn CheckpointNames, f64))
+where
+    B: TrainableBackend,
+    M: TrainableModel<B> + CausalLm<B>,
+    M::InnerModule: CausalLm<Inner<B>>,
+{
+    linears_have_the_names_of_their_parameters::<B, M>(&mut model);
+    let rows: Vec<Row> = fixture.batches.concat();
+    packing_changes_nothing::<B, M>(&model, &rows);
+    cache_changes_nothing::<Inner<B>, _>(&model.valid(), &fixture.batches[2]);
+    for layout in [Layout::Ragged, Layout::Padded { multiple: 8 }] {
+        climb(fixture, &model, (names, tolerance), layout);
+        follow_trajectory(fixture, &subject::<B, M>(fixture, model.clone()), layout);
+    }
+}
+
+/// A model with the rows of a fixture.
+pub fn subject<B, M>(fixture: &Fixture, model: M) -> Subject<B, M, TokenTask>
+where
+    B: TrainableBackend,
+    M: TrainableModel<B> + CausalLm<B>,
+    M::InnerModule: CausalLm<Inner<B>>,
+{
+    let (objective, rows) = (fixture.objective(), fixture.batches.concat());
+    Subject::new(model, TokenTask::default(), objective, rows)
+}
+
+/// Runs every law on a few rows of a fixture, with random weights; the second model has dropout.
+///
+/// # Panics
+/// If a law is broken.
+pub fn obeys_the_laws<B, M>(fixture: &Fixture, [plain, dropping]: [M; 2])
+where
+    B: TrainableBackend,
+    M: TrainableModel<B> + CausalLm<B>,
+    M::InnerModule: CausalLm<Inner<B>>,
+{
+    let random = |model| {
+        let subject = subject::<B, M>(fixture, model);
+        let rows = subject.rows.into_iter().take(12).collect();
+        Subject::<B, _, _>::random(subject.model, subject.task, subject.objective, rows)
+    };
+    laws::hold(&random(plain));
+    laws::dropout_repeats_with_the_seed(&random(dropping));
+}
+
+/// The logits of a fixture's first batch, row by row, with those that it expects.
+///
+/// # Panics
+/// If they differ.
+pub fn logits_equal<B: TrainBackend, M: CausalLm<B>>(
+    fixture: &Fixture,
+    model: &M,
+    device: &B::Device,
+) {
+    let rows: Vec<&Row> = fixture.batches[0].iter().collect();
+    let lengths = rows.iter().map(|row| row.ids.len()).collect();
+    let found = logits(model, &rows, Rows::ragged(lengths), device);
+    let expected = valid_part(&fixture.expected("logits"), model.vocabulary(), &rows);
+    assert_close("logits", &found, &expected, LOGITS);
+}
 
 /// Compares hidden states, logits, loss and every gradient of the first batch with the reference.
 ///

@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use burn::module::Module;
+use burn::tensor::backend::Backend;
 use rekindle_data::{HiddenToken, LabelSet, TaskKind};
 use rekindle_hub::{Checkpoint, TensorFile, read_config};
-use rekindle_nn::TensorSource;
+use rekindle_nn::{CheckpointNames, TensorSource, load};
 use rekindle_train::batch::Row;
 use rekindle_train::objective::{Objective, TagTarget, Target};
 use serde::Deserialize;
@@ -59,6 +61,14 @@ impl Fixture {
             fixture.read_inputs(folder);
         }
         fixture
+    }
+
+    /// Opens a folder in `fixtures` of a crate's tests.
+    ///
+    /// # Panics
+    /// As [`Fixture::open`].
+    pub fn of(tests: &str, name: &str) -> Self {
+        Self::open(&Path::new(tests).join("fixtures").join(name))
     }
 
     /// Takes the rows of another fixture of the same model.
@@ -127,6 +137,18 @@ impl Fixture {
         let file = TensorFile::open(&self.folder.join("expected.safetensors"));
         let values = file.expect("a fixture has expected numbers").read_f32(name);
         values.unwrap_or_else(|error| panic!("expected numbers hold `{name}`: {error}"))
+    }
+
+    /// A model with the weights.
+    ///
+    /// # Panics
+    /// If any of its tensors is not in the checkpoint, or one of that is left.
+    pub fn fill<B: Backend, M: Module<B>>(&self, model: M, names: &dyn CheckpointNames) -> M {
+        let loaded = self.with_weights(|weights| load::<B, M>(model, weights, names, (0, 0.02)));
+        let (model, report) = loaded.expect("a fixture fits its model");
+        assert_eq!(report.fresh, [""; 0]);
+        assert_eq!(report.unused, [""; 0]);
+        model
     }
 
     /// Calls `use_source` with the weights.

@@ -239,7 +239,9 @@ pub(crate) fn expected_logits(values: &[f32], outputs: usize, rows: &[&Row]) -> 
                 .filter_map(|tag| tag.token)
                 .map(|t| index * longest + t)
                 .collect(),
-            Target::Class(_) | Target::Labels(_) | Target::Number(_) => vec![index],
+            Target::Class(_) | Target::Labels(_) | Target::Number(_) | Target::Vector(_) => {
+                vec![index]
+            }
             Target::Masked(hidden) => hidden
                 .iter()
                 .map(|token| index * longest + token.position)

@@ -4,6 +4,7 @@
 //! weights, `inputs.json`, and the numbers that transformers computes from them.
 
 mod adapted;
+mod backends;
 mod close;
 pub mod decoder;
 mod fixture;
@@ -15,6 +16,7 @@ mod names;
 mod subject;
 
 pub use adapted::adapter_equals_peft;
+pub use backends::{FLEX, OTHERS};
 pub use close::{assert_close, assert_gradient_close, largest};
 pub use fixture::Fixture;
 pub use held::Held;

@@ -11,6 +11,7 @@ mod ranges;
 
 use std::path::PathBuf;
 
+use jiff::civil::Date;
 use rekindle_data::{Batching, Documents, TaskKind, Truncation};
 use serde::{Deserialize, Serialize};
 
@@ -129,6 +130,13 @@ pub struct DataRecipe {
     pub documents: Option<Documents>,
     /// How rows are put into batches.
     pub batching: Batching,
+    /// `generate`: the day that a chat template writes where it asks for one; if omitted, the day on which
+    /// the run began.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "parse::day"
+    )]
+    pub date: Option<Date>,
     /// `generate`: whether several rows share the room of a longest one; a batch then counts rooms.
     pub pack: bool,
 }
@@ -294,6 +302,7 @@ impl Default for DataRecipe {
             prompt_loss_weight: 0.0,
             documents: None,
             batching: Batching::Bucketed,
+            date: None,
             pack: false,
         }
     }

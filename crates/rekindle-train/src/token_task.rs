@@ -89,14 +89,8 @@ where
     /// Keeps the states between blocks only, and computes those within a block again.
     fn recompute(&self, gradients: &mut Gradients<B>) -> Passed {
         let inner = self.model.valid();
-        let place = Place {
-            slots: self.place.slots.clone(),
-            rotary: self
-                .place
-                .rotary
-                .clone()
-                .map(|tables| tables.map(Tensor::inner)),
-        };
+        let Place { slots, rotary, .. } = self.place.clone();
+        let place = Place::new(slots, rotary.map(|tables| tables.map(Tensor::inner)));
         let mut hidden = vec![inner.embed(self.batch.input.ids.clone().inner(), &place)];
         for index in 0..inner.num_blocks() {
             hidden.push(inner.block(index, hidden[index].clone(), &place, None));

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use burn::tensor::backend::Backend;
 use rekindle_data::{Renderer, TaskKind};
 use rekindle_hub::{
-    Adapter, AdapterConfig, AdapterTargets, HubOptions, ModelReference, read_adapted_config,
-    resolve, save_adapter,
+    Adapter, AdapterConfig, AdapterTargets, HubOptions, LoadError, ModelReference,
+    read_adapted_config, resolve, save_adapter,
 };
 use rekindle_nn::{
     Adaptation, CheckpointNames, LoadReport, Lora, LoraError, Model, ParameterPath, Targets,
-    TensorSource, WeightsError, export_adapter, is_in_module, load_adapter, lora_scale,
+    TensorSource, WeightsError, export_adapter, has_output_layer, is_in_module, load_adapter,
+    lora_scale,
 };
 use rekindle_train::objective::Objective;
 use rekindle_train::recipe::{LoraRecipe, MethodKind, MethodRecipe, Recipe, TargetsRecipe};
@@ -27,6 +28,9 @@ const OF_HEAD: [&str; 5] = [
     "num_labels",
     "problem_type",
 ];
+
+/// Gives a base's tensor of a name, if it has one.
+pub(crate) type Original<'a> = dyn Fn(&str) -> Result<Option<Vec<f32>>, LoadError> + 'a;
 
 /// An adapter that changes a base.
 #[derive(Debug)]
@@ -225,10 +229,11 @@ impl Adapted {
     /// Puts the adapter on a model that holds its base's weights.
     pub(crate) fn put_on<B: Backend, M: Model<B>>(
         &self,
-        (model, mut report): (M, LoadReport),
+        (mut model, mut report): (M, LoadReport),
         names: &dyn CheckpointNames,
         base: &Path,
     ) -> Result<(M, LoadReport), Error> {
+        self.refuse_tied::<B, M>(&mut model, names, base)?;
         let misfit = |source: Box<dyn std::error::Error + Send + Sync>| Error::OtherBase {
             adapter: self.folder.clone(),
             base: base.to_owned(),
@@ -260,6 +265,46 @@ impl Adapted {
                 .map(|(name, _)| names.canonical(&name)),
         );
         Ok((model, report))
+    }
+
+    /// Refuses what would change the output layer of a base that has none apart from its embedding.
+    fn refuse_tied<B: Backend, M: Model<B>>(
+        &self,
+        model: &mut M,
+        names: &dyn CheckpointNames,
+        base: &Path,
+    ) -> Result<(), Error> {
+        let output = format!("{}.", names.output_module());
+        let stored = self.adapter.shapes().map(|(name, _)| name);
+        let changing = stored.filter(|name| names.canonical(name).starts_with(&output));
+        let tensors: Vec<String> = changing.map(|name| format!("`{name}`")).collect();
+        if tensors.is_empty() || has_output_layer::<B, M>(model, names) {
+            return Ok(());
+        }
+        Err(Error::TiedOutput {
+            adapter: self.folder.clone(),
+            base: base.to_owned(),
+            tensors,
+        })
+    }
+
+    /// Refuses copies of the base's tensors that are none. `original` gives the base's tensor of a name.
+    pub(crate) fn check_copies(&self, base: &Path, original: &Original) -> Result<(), Error> {
+        for (tensor, of_base) in self.adapter.copies() {
+            let copy = self.adapter.read_f32(&tensor)?;
+            let is_same = original(&of_base)?.is_some_and(|original| {
+                let pairs = copy.iter().zip(&original);
+                copy.len() == original.len() && pairs.into_iter().all(|(a, b)| is_near(*a, *b))
+            });
+            if !is_same {
+                return Err(Error::ChangedLayer {
+                    adapter: self.folder.clone(),
+                    base: base.to_owned(),
+                    tensor,
+                });
+            }
+        }
+        Ok(())
     }
 
     /// Fills a recipe with what the adapter is; one that asks for another is refused.
@@ -299,7 +344,7 @@ impl Adapted {
             return Err(refused("method.rslora", own.rslora.to_string()));
         }
         if method.targets.is_some() && asked.targets != own.targets {
-            return Err(refused("method.targets", format!("{:?}", own.targets)));
+            return Err(refused("method.targets", own.targets.to_string()));
         }
         if method.modules_to_save.is_some() && asked.modules_to_save != own.modules_to_save {
             let found = own.modules_to_save.join(", ");
@@ -309,6 +354,11 @@ impl Adapted {
         method.set_lora(own);
         Ok(())
     }
+}
+
+/// Whether two numbers are equal but for the rounding of one of them to 16 bits.
+fn is_near(a: f32, b: f32) -> bool {
+    (a - b).abs() <= a.abs().max(b.abs()) / 128.0
 }
 
 /// The folder of an adapter's base.

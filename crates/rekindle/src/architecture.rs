@@ -134,6 +134,15 @@ impl Architecture {
         }
     }
 
+    /// Whether its output layer is its embedding.
+    pub(crate) fn is_tied(&self) -> bool {
+        match self {
+            Self::Bert(_) => false,
+            Self::Llama(config) => config.is_tied,
+            Self::Gpt2(config) => config.is_tied,
+        }
+    }
+
     /// Standard deviation of fresh weights.
     pub(crate) fn initializer_range(&self) -> f64 {
         match self {

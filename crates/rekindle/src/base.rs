@@ -303,6 +303,22 @@ impl Base {
         Ok(self.adapt_loaded::<B, M>(model, report, task)?.0)
     }
 
+    /// [`Self::load`] of a model that is to answer: one without a trained head is refused.
+    pub(crate) fn load_trained<B: Backend, M: Model<B>>(
+        &self,
+        model: M,
+        task: TaskKind,
+    ) -> Result<M, Error> {
+        let (model, LoadReport { fresh, .. }) = self.load::<B, M>(model, task, true, 0)?;
+        if fresh.is_empty() {
+            return Ok(model);
+        }
+        Err(Error::Headless {
+            path: self.folder.clone(),
+            missing: fresh,
+        })
+    }
+
     /// Writes a model that was trained from this one, with the head of its objective.
     pub fn save<B: Backend, M: Model<B>>(
         &self,

@@ -116,6 +116,29 @@ pub enum Error {
         /// Which.
         source: Box<WeightsError>,
     },
+    /// An adapter changes an output layer that its base does not have apart from the embedding.
+    #[error(
+        "the adapter `{}` changes the output layer, and in its base `{}` that is the embedding\n  {}",
+        adapter.display(), base.display(), tensors.join("\n  ")
+    )]
+    TiedOutput {
+        /// The adapter's folder.
+        adapter: PathBuf,
+        /// The base's folder.
+        base: PathBuf,
+        /// The adapter's tensors that do so.
+        tensors: Vec<String>,
+    },
+    /// An adapter holds a layer of its base, and with other values.
+    #[error("the adapter `{}` holds `{tensor}`, and its base `{}` has other values there", adapter.display(), base.display())]
+    ChangedLayer {
+        /// The adapter's folder.
+        adapter: PathBuf,
+        /// The base's folder.
+        base: PathBuf,
+        /// The tensor.
+        tensor: String,
+    },
     /// A recipe asks for another adapter than the one that it goes on with.
     #[error("the adapter `{}` goes on with `{key} = {found}`, and the recipe says otherwise", adapter.display())]
     OtherAdapter {
@@ -198,6 +221,11 @@ pub enum Error {
         /// Its name.
         backend: &'static str,
     },
+    /// Only a norm would be trained.
+    #[error(
+        "`method = \"head\"` has nothing to train here: the output layer of this model is its embedding"
+    )]
+    NoHead,
     /// A key of the recipe has no meaning for the task.
     #[error("`{key}` is for the task `{of}`, and this run's is `{task}`")]
     IdleKey {
@@ -208,6 +236,9 @@ pub enum Error {
         /// The run's task.
         task: TaskKind,
     },
+    /// A day is given, and nothing writes one.
+    #[error("`data.date` has no effect: this model's chat template writes no day")]
+    IdleDate,
     /// A prompt of the recipe leaves no room for an answer.
     #[error("a prompt in `train.samples` has {length} tokens, and the model reads at most {most}")]
     LongSample {
@@ -377,6 +408,8 @@ impl Error {
             Self::NoBase { .. }
             | Self::OtherBase { .. }
             | Self::IncompleteAdapter { .. }
+            | Self::TiedOutput { .. }
+            | Self::ChangedLayer { .. }
             | Self::OtherAdapter { .. }
             | Self::OtherLabels { .. }
             | Self::NoAdapter { .. } => self.hint_of_adapter(),
@@ -390,8 +423,10 @@ impl Error {
             | Self::Quantized { .. }
             | Self::IdleKey { .. }
             | Self::NoAnswer { .. }
+            | Self::IdleDate
             | Self::LongSample { .. }
             | Self::Precision { .. }
+            | Self::NoHead
             | Self::Vocabulary { .. }
             | Self::TooLong { .. } => self.hint_of_model(),
             Self::Skipped { .. }
@@ -469,7 +504,11 @@ impl Error {
                 Some("take the model that it was made from, in f32, f16 or bf16".into())
             }
             Self::IdleKey { key, .. } => Some(format!("remove `{key}`")),
+            Self::IdleDate => Some("remove `data.date`".into()),
             Self::LongSample { .. } => Some("shorten it".into()),
+            Self::NoHead => Some(
+                "`--method last-layers` trains the blocks next to it, `--method lora` adapters in all of them".into(),
+            ),
             Self::Precision { .. } => Some("`--dtype f32` computes everywhere".into()),
             Self::Vocabulary { .. } => Some(
                 "tokenizer and weights are of different models; copy both from one folder".into(),
@@ -491,6 +530,12 @@ impl Error {
             }
             Self::IncompleteAdapter { .. } => {
                 "copy or download it again; other tools may have saved it in part".to_owned()
+            }
+            Self::TiedOutput { .. } => {
+                "train it again without `lm_head` in `target_modules` and `modules_to_save`, or on a base whose `config.json` says `\"tie_word_embeddings\": false`".to_owned()
+            }
+            Self::ChangedLayer { .. } => {
+                "give the base that it was trained on, or merge it with peft: `model.merge_and_unload().save_pretrained(folder)`".to_owned()
             }
             Self::OtherAdapter { .. } => "leave the key out, or start from the base".to_owned(),
             Self::OtherLabels { adapter } => format!(

@@ -143,14 +143,7 @@ impl<B: TrainableBackend> UseModel<B> for Copy<'_> {
             compare(&kept, &found, output)?;
             return Ok(found);
         }
-        let (model, report) = base.load::<B, M>(model, kind, true, 0)?;
-        if !report.fresh.is_empty() {
-            return Err(Error::Headless {
-                path: base.folder.clone(),
-                missing: report.fresh,
-            });
-        }
-        let model = model.valid();
+        let model = base.load_trained::<B, M>(model, kind)?.valid();
         let kept = runner.outputs::<Inner<B>, _>(&model, &rows, &device);
         match form {
             Form::Merged => {

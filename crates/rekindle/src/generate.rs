@@ -7,7 +7,7 @@ use std::path::Path;
 
 use rekindle_data::{Message, Renderer, TaskKind};
 use rekindle_generate::Engine;
-use rekindle_nn::{CausalLm, LoadReport, TrainBackend};
+use rekindle_nn::{CausalLm, TrainBackend};
 use rekindle_train::task::{Inner, TrainableBackend};
 use serde_json::{Map, Value};
 
@@ -220,14 +220,7 @@ where
     fn call<M: CausalLm<B>>(self, model: M) -> Self::Output {
         let Loading { generator, work } = self.loading;
         let base = &generator.base;
-        let (model, report) = base.load::<B, M>(model, TaskKind::Generate, true, 0)?;
-        let LoadReport { fresh, .. } = report;
-        if !fresh.is_empty() {
-            return Err(Error::Headless {
-                path: base.folder.clone(),
-                missing: fresh,
-            });
-        }
+        let model = base.load_trained::<B, M>(model, TaskKind::Generate)?;
         Ok(work(&|options, prompts, watch| {
             let engine = Engine {
                 model: &model,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use burn::module::Module;
 use rekindle_data::{Limit, Record, RowError, TaskKind, TextInput, TokenizerError, Truncation};
-use rekindle_nn::{LoadReport, Model, TrainBackend};
+use rekindle_nn::{Model, TrainBackend};
 use rekindle_train::batch::Row;
 use rekindle_train::evaluate::{Evaluated, Runner};
 use rekindle_train::objective::{Objective, TagTarget, Target, argmax, is_set};
@@ -194,15 +194,8 @@ impl Predictor {
         B: TrainableBackend,
         M: TrainableModel<B>,
     {
-        let (model, report) = self.base.load::<B, M>(model, self.task(), true, 0)?;
-        let LoadReport { fresh, .. } = report;
-        if fresh.is_empty() {
-            return Ok(model.valid());
-        }
-        Err(Error::Headless {
-            path: self.base.folder.clone(),
-            missing: fresh,
-        })
+        let model = self.base.load_trained::<B, M>(model, self.task())?;
+        Ok(model.valid())
     }
 
     fn runner<'a, T>(&'a self, task: &'a T, backend: &Choice) -> Runner<'a, T> {

@@ -33,6 +33,21 @@ pub struct Tokenized {
     pub truncated: usize,
     /// Rows that were dropped for their length, or had no word or token left to learn from.
     pub skipped: usize,
+    /// Rows whose texts spell special tokens, which stay text.
+    pub spelling: usize,
+    /// One of those tokens.
+    pub spelled: Option<String>,
+}
+
+/// How what a model answers is put to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opening {
+    /// A text, as it is.
+    Text,
+    /// An instruction, in the words of Alpaca's prompt.
+    Instruction,
+    /// A message of a chat.
+    Chat,
 }
 
 impl Examples {

@@ -14,6 +14,7 @@ use rekindle_train::token_task::TokenTask;
 use crate::base::Base;
 use crate::error::Error;
 use crate::general::Remembers;
+use crate::rows::Opening;
 
 /// Tokens of an answer, at most.
 const MAX_TOKENS: usize = 64;
@@ -33,16 +34,18 @@ pub(crate) struct SamplePrompt {
 }
 
 impl SamplePrompt {
-    /// Tokenizes prompts: as they are, or each as the user's message of a chat.
-    pub(crate) fn of(texts: &[String], base: &Base, is_chat: bool) -> Result<Vec<Self>, Error> {
+    /// Tokenizes prompts: as they are, or each as an instruction, or as the user's message of a chat.
+    pub(crate) fn of(texts: &[String], base: &Base, opening: Opening) -> Result<Vec<Self>, Error> {
         let Some(renderer) = &base.renderer else {
             return Ok(Vec::new());
         };
         let ids = |text: &String| -> Result<Vec<u32>, RenderError> {
-            if is_chat {
-                renderer.chat(&[Message::new(Role::User, text.as_str())], None)
-            } else {
-                renderer.prompt(text)
+            match opening {
+                Opening::Chat => renderer.chat(&[Message::new(Role::User, text.as_str())], None),
+                Opening::Instruction if !rekindle_instruct::is_instruction(text) => {
+                    renderer.prompt(&rekindle_instruct::instruction(text, ""))
+                }
+                Opening::Instruction | Opening::Text => renderer.prompt(text),
             }
         };
         let prompt = |text: &String| {

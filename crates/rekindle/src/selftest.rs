@@ -16,6 +16,7 @@ mod updates;
 
 use std::fmt;
 
+use rekindle_train::batch::Layout;
 use rekindle_train::recipe::Precision;
 use rekindle_train::task::TrainableBackend;
 
@@ -81,7 +82,13 @@ pub enum What {
 
 /// Runs every check on a backend. A check that panics fails, and the others still run.
 pub fn run(choice: &Choice) -> Report {
-    let Measurements { rows, bf16 } = choice.run(Measure { with_bf16: true });
+    // Kernels are compiled for each shape, and no GPU ever trains on rows of all lengths.
+    let has_ragged = choice.layout() == Layout::Ragged;
+    let measure = |with_bf16| Measure {
+        with_bf16,
+        has_ragged,
+    };
+    let Measurements { rows, bf16 } = choice.run(measure(true));
     let is_flex = choice.found.backend == "flex";
     let flex = choose("flex").ok().filter(|_| !is_flex);
     let reference = if flex.is_some() {
@@ -90,7 +97,7 @@ pub fn run(choice: &Choice) -> Report {
         Reference::Torch
     };
     let mut checks: Vec<Check> = if let Some(flex) = flex {
-        let expected = flex.run(Measure { with_bf16: false }).rows;
+        let expected = flex.run(measure(false)).rows;
         let pairs = rows.iter().zip(&expected);
         pairs
             .map(|(check, expected)| check.against(expected, OTHER_BACKEND))
@@ -120,6 +127,8 @@ pub fn run(choice: &Choice) -> Report {
 /// Every check on one backend, not yet compared.
 struct Measure {
     with_bf16: bool,
+    /// Whether models are measured with ragged rows too; the operations are in any case.
+    has_ragged: bool,
 }
 
 /// What a backend computed.
@@ -136,8 +145,8 @@ impl Job for Measure {
         let mut suite = Suite::default();
         operations::measure::<B>(&mut suite, device);
         updates::measure::<B>(&mut suite, device);
-        bert::measure::<B>(&mut suite, device);
-        llama::measure::<B>(&mut suite, device);
+        bert::measure::<B>(&mut suite, self.has_ragged, device);
+        llama::measure::<B>(&mut suite, self.has_ragged, device);
         let has_bf16 = self.with_bf16 && Precision::Bf16.is_supported::<B>(device);
         let bf16 = has_bf16.then(|| {
             let mut suite = Suite::default();

@@ -13,7 +13,7 @@ mod receipt;
 mod resume;
 mod session;
 
-use rekindle_data::TaskKind;
+use rekindle_data::{Renderer, TaskKind};
 use rekindle_hub::Progress;
 use rekindle_train::batch::{Row, RowSource};
 use rekindle_train::events::{Events, Finish};
@@ -26,6 +26,7 @@ use crate::base::Base;
 use crate::bundled::Places;
 use crate::error::Error;
 use crate::hashes::Hashes;
+use crate::rows::Opening;
 use crate::samples::SamplePrompt;
 use crate::texts::{Teacher, Texts, TextsError};
 
@@ -63,7 +64,7 @@ pub struct Prepared {
     /// SHA-256 of the data files.
     data: Hashes,
     samples: Vec<SamplePrompt>,
-    is_chat: bool,
+    opening: Opening,
     plan: Plan,
 }
 
@@ -76,8 +77,8 @@ pub struct Outcome {
     pub folder: RunFolder,
     /// What the model was trained for.
     pub task: TaskKind,
-    /// Whether it was trained on chats.
-    pub is_chat: bool,
+    /// How what it answers is put to it; of a model that scores, as a text.
+    pub opening: Opening,
 }
 
 /// Reads the model's configuration and the data, and plans the run.
@@ -94,8 +95,9 @@ pub fn prepare(
     let source = Source::of(&recipe)?;
     let task = source.task(&recipe);
     check(&recipe, task, true)?;
-    let base = Base::open(&places.resolve(&recipe.model.base, progress)?)?;
+    let mut base = Base::open(&places.resolve(&recipe.model.base, progress)?)?;
     suit(&mut recipe, &base, task)?;
+    fix_date(&mut recipe, &mut base, resumed.as_ref())?;
     let max_length = max_length(recipe.data.max_length, &base)?;
     let teacher = teacher(&recipe, task, (places, max_length), progress)?;
     let general = general(&recipe, &base, max_length, (&backend, places), progress)?;
@@ -122,13 +124,13 @@ pub fn prepare(
         train,
         valid,
         mut briefing,
-        is_chat,
+        opening,
         data,
     } = material;
     recipe.model.task = Some(task);
     recipe.data.max_length = Some(max_length);
     recipe.data.truncation = Some(truncation);
-    let samples = SamplePrompt::of(&recipe.train.samples, &base, is_chat)?;
+    let samples = SamplePrompt::of(&recipe.train.samples, &base, opening)?;
     recipe.train.learning_rate = Some(recipe.peak_learning_rate());
     recipe.train.learning_rate_multiplier = 1.0;
     let is_resumed = resumed.is_some();
@@ -158,7 +160,7 @@ pub fn prepare(
         general,
         data,
         samples,
-        is_chat,
+        opening,
         plan,
     })
 }
@@ -167,6 +169,9 @@ pub fn prepare(
 fn suit(recipe: &mut Recipe, base: &Base, task: TaskKind) -> Result<(), Error> {
     base.architecture.check(task, &base.folder)?;
     refuse_idle(recipe, task)?;
+    if recipe.method.kind == MethodKind::Head && base.architecture.is_tied() {
+        return Err(Error::NoHead);
+    }
     if task == TaskKind::Distill && recipe.method.kind == MethodKind::Lora {
         return Err(TextsError::AdaptedStudent.into());
     }
@@ -174,6 +179,27 @@ fn suit(recipe: &mut Recipe, base: &Base, task: TaskKind) -> Result<(), Error> {
         recipe.mask = recipe.mask.resolved();
     }
     base.adapt(recipe, task)
+}
+
+/// Fixes the day that a chat template writes, so that a run that goes on reads the rows that it began with.
+fn fix_date(
+    recipe: &mut Recipe,
+    base: &mut Base,
+    resumed: Option<&RunFolder>,
+) -> Result<(), Error> {
+    let asks = |renderer: &&mut Renderer| renderer.asks_for_date();
+    let Some(renderer) = base.renderer.as_mut().filter(asks) else {
+        return match recipe.data.date {
+            Some(_) => Err(Error::IdleDate),
+            None => Ok(()),
+        };
+    };
+    let began = || resumed.and_then(RunFolder::date);
+    let today = || jiff::Zoned::now().date();
+    let date = recipe.data.date.or_else(began).unwrap_or_else(today);
+    renderer.fix_date(date);
+    recipe.data.date = Some(date);
+    Ok(())
 }
 
 /// The teacher that the recipe names, for the task that has one; it reads so many tokens.
@@ -231,6 +257,7 @@ fn refuse_idle(recipe: &Recipe, task: TaskKind) -> Result<(), Error> {
             generate,
         ),
         ("data.pack", recipe.data.pack, generate),
+        ("data.date", recipe.data.date.is_some(), generate),
         ("train.samples", !recipe.train.samples.is_empty(), generate),
         (
             "model.gradient_checkpointing",
@@ -278,7 +305,7 @@ impl Prepared {
             finish,
             folder: self.folder,
             task: self.objective.task(),
-            is_chat: self.is_chat,
+            opening: self.opening,
         })
     }
 }

@@ -8,4 +8,4 @@ pub mod bundled;
 mod chat;
 mod row;
 
-pub use row::{Prompt, example, prompt, read};
+pub use row::{Prompt, example, instruction, is_instruction, prompt, read};

@@ -55,7 +55,7 @@ pub fn example(record: &Record) -> Result<GenerationExample, RowError> {
         completion(record)?
     } else if has(record, "instruction") || has(record, "output") {
         Content::Completion {
-            prompt: instruction(record)?,
+            prompt: instructed(record)?,
             completion: answer(record, "output")?,
         }
     } else {
@@ -91,7 +91,7 @@ pub fn prompt(record: &Record) -> Result<Prompt, RowError> {
         return Ok(Prompt::Text(text(record, "prompt")?));
     }
     if has(record, "instruction") {
-        return Ok(Prompt::Text(instruction(record)?));
+        return Ok(Prompt::Text(instructed(record)?));
     }
     Ok(Prompt::Text(text(record, "text")?))
 }
@@ -116,25 +116,39 @@ fn completion(record: &Record) -> Result<Content, RowError> {
     Ok(Content::Chat { messages, tools })
 }
 
-/// The prompt of Stanford Alpaca (`PROMPT_DICT` of its `train.py`), to which the answer is appended.
-fn instruction(record: &Record) -> Result<String, RowError> {
+/// The prompt of a row with an instruction.
+fn instructed(record: &Record) -> Result<String, RowError> {
     let instruction = filled(record, "instruction")?;
     let input = match record.field("input") {
         None => String::new(),
         Some(_) => text(record, "input")?,
     };
-    Ok(if input.is_empty() {
+    Ok(self::instruction(&instruction, &input))
+}
+
+/// What every prompt of Stanford Alpaca begins with.
+const BEGINNING: &str = "Below is an instruction that describes a task";
+
+/// The prompt of Stanford Alpaca (`PROMPT_DICT` of its `train.py`), to which the answer is appended; the
+/// input may be empty.
+pub fn instruction(instruction: &str, input: &str) -> String {
+    if input.is_empty() {
         format!(
-            "Below is an instruction that describes a task. Write a response that appropriately \
+            "{BEGINNING}. Write a response that appropriately \
              completes the request.\n\n### Instruction:\n{instruction}\n\n### Response:"
         )
     } else {
         format!(
-            "Below is an instruction that describes a task, paired with an input that provides \
+            "{BEGINNING}, paired with an input that provides \
              further context. Write a response that appropriately completes the request.\n\n\
              ### Instruction:\n{instruction}\n\n### Input:\n{input}\n\n### Response:"
         )
-    })
+    }
+}
+
+/// Whether a prompt is one of Stanford Alpaca.
+pub fn is_instruction(prompt: &str) -> bool {
+    prompt.starts_with(BEGINNING) && prompt.ends_with("### Response:")
 }
 
 fn has(record: &Record, field: &str) -> bool {

@@ -2,23 +2,16 @@
 
 use std::path::Path;
 
-use burn_autodiff::Autodiff;
-use burn_flex::Flex;
-use burn_ndarray::NdArray;
 use rekindle_bert::{BertConfig, BertNames};
 use rekindle_data::TaskKind;
-use rekindle_nn::load;
-use rekindle_testkit::{Fixture, Subject, adapter_equals_peft};
+use rekindle_testkit::{Fixture, Subject, adapter_equals_peft, on_backends};
 use rekindle_train::task::{RowTask, TagTask, TrainableBackend};
 
-/// Gradients on `flex`, and on other backends, whose sums run in another order.
-const FLEX: f64 = 1e-4;
-const OTHERS: f64 = 1e-3;
+const TESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests");
 
 fn check<B: TrainableBackend>((adapter, base): (&str, &str), gradients: f64) {
-    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
-    let fixture = Fixture::open(&tests.join("fixtures").join(base));
-    let folder = tests.join("adapters").join(adapter);
+    let fixture = Fixture::of(TESTS, base);
+    let folder = Path::new(TESTS).join("adapters").join(adapter);
     let config =
         BertConfig::from_json(&fixture.config).expect("a fixture has a known configuration");
     let (objective, rows) = (fixture.objective(), fixture.batches.concat());
@@ -27,36 +20,21 @@ fn check<B: TrainableBackend>((adapter, base): (&str, &str), gradients: f64) {
     if objective.task() == TaskKind::Tag {
         let names = BertNames::of_tagger(config.family);
         let model = config.tagger::<B>(labels, &device);
-        let (model, _) = fixture
-            .with_weights(|weights| load(model, weights, &names, (0, 0.02)))
-            .expect("a fixture fits its model");
+        let model = fixture.fill::<B, _>(model, &names);
         let subject = Subject::new(model, TagTask, objective, rows);
         adapter_equals_peft((fixture, &folder), subject, (&names, &saved), gradients);
     } else {
         let names = BertNames::of_classifier(config.family);
         let model = config.classifier::<B>(labels, &device);
-        let (model, _) = fixture
-            .with_weights(|weights| load(model, weights, &names, (0, 0.02)))
-            .expect("a fixture fits its model");
+        let model = fixture.fill::<B, _>(model, &names);
         let subject = Subject::new(model, RowTask, objective, rows);
         adapter_equals_peft((fixture, &folder), subject, (&names, &saved), gradients);
     }
 }
 
-macro_rules! adapters {
-    ($($test:ident: $adapter:literal of $base:literal;)*) => {
-        mod on_flex {
-            $(#[test] fn $test() { super::check::<super::Autodiff<super::Flex>>(($adapter, $base), super::FLEX); })*
-        }
-        mod on_ndarray {
-            $(#[test] fn $test() { super::check::<super::Autodiff<super::NdArray>>(($adapter, $base), super::OTHERS); })*
-        }
-    };
-}
-
-adapters! {
-    an_adapter_of_all_layers_equals_peft: "bert-all" of "bert-single";
-    an_adapter_of_a_pattern_equals_peft: "bert-token" of "bert-token";
-    a_stabilized_adapter_equals_peft: "roberta-stabilized" of "roberta-single";
-    an_adapter_of_names_equals_peft: "distilbert-names" of "distilbert-single";
+on_backends! {
+    an_adapter_of_all_layers_equals_peft: ("bert-all", "bert-single");
+    an_adapter_of_a_pattern_equals_peft: ("bert-token", "bert-token");
+    a_stabilized_adapter_equals_peft: ("roberta-stabilized", "roberta-single");
+    an_adapter_of_names_equals_peft: ("distilbert-names", "distilbert-single");
 }

@@ -1,7 +1,5 @@
 //! The laws that every model obeys, for each architecture and head.
 
-use std::path::Path;
-
 use burn_autodiff::Autodiff;
 use burn_flex::Flex;
 use rekindle_bert::BertConfig;
@@ -13,10 +11,7 @@ use rekindle_train::task::{RowTask, TagTask};
 type B = Autodiff<Flex>;
 
 fn check(name: &str) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/fixtures")
-        .join(name);
-    let fixture = Fixture::open(&folder);
+    let fixture = Fixture::of(concat!(env!("CARGO_MANIFEST_DIR"), "/tests"), name);
     let config =
         BertConfig::from_json(&fixture.config).expect("a fixture has a known configuration");
     let objective = fixture.objective();

@@ -1,19 +1,16 @@
 //! The BERT family against transformers: hidden states, logits, loss, gradients, twenty training steps.
 
-use std::path::{Path, PathBuf};
-
 use burn::module::AutodiffModule;
 use burn::tensor::Tensor;
 use burn_autodiff::Autodiff;
 use burn_flex::Flex;
-use burn_ndarray::NdArray;
 use rekindle_bert::{
     Bert, BertConfig, BertNames, SequenceClassifier, TokenClassifier, WordPredictor,
 };
 use rekindle_data::TaskKind;
-use rekindle_nn::{Classifier, load};
+use rekindle_nn::Classifier;
 use rekindle_testkit::{
-    Fixture, Subject, assert_close, climb, follow_trajectory, masked_logits_equal,
+    Fixture, Subject, assert_close, climb, follow_trajectory, masked_logits_equal, on_backends,
 };
 use rekindle_train::batch::{Batch, Layout, Row};
 use rekindle_train::mask_task::MaskTask;
@@ -22,11 +19,7 @@ use rekindle_train::task::{RowTask, TagTask, TrainableBackend};
 
 const PADDED: Layout = Layout::Padded { multiple: 8 };
 
-fn folder(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/fixtures")
-        .join(name)
-}
+const TESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests");
 
 /// Embeddings, then each block.
 fn hidden<B: TrainableBackend>(encoder: &Bert<B>, batch: Batch<B>) -> Vec<Tensor<B, 2>> {
@@ -43,12 +36,7 @@ fn classifier<B: TrainableBackend>(fixture: &Fixture) -> (SequenceClassifier<B>,
     let names = BertNames::of_classifier(config.family);
     let labels = fixture.objective().num_outputs();
     let model = config.classifier::<B>(labels, &B::Device::default());
-    let (model, report) = fixture
-        .with_weights(|weights| load(model, weights, &names, (0, 0.02)))
-        .expect("a fixture fits its model");
-    assert_eq!(report.fresh, Vec::<String>::new());
-    assert_eq!(report.unused, Vec::<String>::new());
-    (model, names)
+    (fixture.fill::<B, _>(model, &names), names)
 }
 
 fn tagger<B: TrainableBackend>(fixture: &Fixture) -> (TokenClassifier<B>, BertNames) {
@@ -57,12 +45,7 @@ fn tagger<B: TrainableBackend>(fixture: &Fixture) -> (TokenClassifier<B>, BertNa
     let names = BertNames::of_tagger(config.family);
     let labels = fixture.objective().num_outputs();
     let model = config.tagger::<B>(labels, &B::Device::default());
-    let (model, report) = fixture
-        .with_weights(|weights| load(model, weights, &names, (0, 0.02)))
-        .expect("a fixture fits its model");
-    assert_eq!(report.fresh, Vec::<String>::new());
-    assert_eq!(report.unused, Vec::<String>::new());
-    (model, names)
+    (fixture.fill::<B, _>(model, &names), names)
 }
 
 fn word_predictor<B: TrainableBackend>(fixture: &Fixture) -> (WordPredictor<B>, BertNames) {
@@ -70,20 +53,11 @@ fn word_predictor<B: TrainableBackend>(fixture: &Fixture) -> (WordPredictor<B>, 
         BertConfig::from_json(&fixture.config).expect("a fixture has a known configuration");
     let names = BertNames::of_word_predictor(config.family);
     let model = config.word_predictor::<B>(&B::Device::default());
-    let (model, report) = fixture
-        .with_weights(|weights| load(model, weights, &names, (0, 0.02)))
-        .expect("a fixture fits its model");
-    assert_eq!(report.fresh, Vec::<String>::new());
-    assert_eq!(report.unused, Vec::<String>::new());
-    (model, names)
+    (fixture.fill::<B, _>(model, &names), names)
 }
 
-/// Gradients on `flex`, and on other backends, whose sums run in another order.
-const FLEX: f64 = 1e-4;
-const OTHERS: f64 = 1e-3;
-
 fn check<B: TrainableBackend>(name: &str, gradients: f64) {
-    let fixture = Fixture::open(&folder(name));
+    let fixture = Fixture::of(TESTS, name);
     let rows: Vec<Row> = fixture.batches.concat();
     let objective = fixture.objective();
     if objective.task() == TaskKind::Mask {
@@ -114,18 +88,7 @@ fn check<B: TrainableBackend>(name: &str, gradients: f64) {
     }
 }
 
-macro_rules! parity {
-    ($($test:ident: $fixture:literal;)*) => {
-        mod on_flex {
-            $(#[test] fn $test() { super::check::<super::Autodiff<super::Flex>>($fixture, super::FLEX); })*
-        }
-        mod on_ndarray {
-            $(#[test] fn $test() { super::check::<super::Autodiff<super::NdArray>>($fixture, super::OTHERS); })*
-        }
-    };
-}
-
-parity! {
+on_backends! {
     bert_with_classes_equals_transformers: "bert-single";
     bert_with_labels_equals_transformers: "bert-multi";
     bert_with_a_number_equals_transformers: "bert-regression";
@@ -146,8 +109,8 @@ parity! {
 /// Logits of the first batch of a fixture whose rows come from another one.
 fn logits(name: &str, inputs: &str) -> (Fixture, Vec<f32>) {
     type B = Autodiff<Flex>;
-    let mut fixture = Fixture::open(&folder(name));
-    fixture.read_inputs(&folder(inputs));
+    let mut fixture = Fixture::of(TESTS, name);
+    fixture.read_inputs(Fixture::of(TESTS, inputs).folder());
     let (model, _) = classifier::<B>(&fixture);
     let rows: Vec<&Row> = fixture.batches[0].iter().collect();
     let batch = Batch::new(&rows, Layout::Ragged, &burn_flex::FlexDevice);

@@ -142,10 +142,7 @@ impl<B: TrainBackend> CausalLm<B> for Gpt2Lm<B> {
     }
 
     fn place(&self, slots: Slots, _device: &B::Device) -> Place<B> {
-        Place {
-            slots,
-            rotary: None,
-        }
+        Place::new(slots, None)
     }
 
     fn embed(&self, ids: Tensor<B, 1, Int>, place: &Place<B>) -> Tensor<B, 2> {

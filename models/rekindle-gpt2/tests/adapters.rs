@@ -2,47 +2,25 @@
 
 use std::path::Path;
 
-use burn_autodiff::Autodiff;
-use burn_flex::Flex;
-use burn_ndarray::NdArray;
 use rekindle_gpt2::{Gpt2Config, Gpt2Names};
-use rekindle_nn::load;
-use rekindle_testkit::{Fixture, Subject, adapter_equals_peft};
+use rekindle_testkit::{Fixture, adapter_equals_peft, decoder, on_backends};
 use rekindle_train::task::TrainableBackend;
-use rekindle_train::token_task::TokenTask;
 
-/// Gradients on `flex`, and on other backends, whose sums run in another order.
-const FLEX: f64 = 1e-4;
-const OTHERS: f64 = 1e-3;
+const TESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests");
 
 fn check<B: TrainableBackend>((adapter, base): (&str, &str), gradients: f64) {
-    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
-    let fixture = Fixture::open(&tests.join("fixtures").join(base));
+    let fixture = Fixture::of(TESTS, base);
     let config =
         Gpt2Config::from_json(&fixture.config).expect("a fixture has a known configuration");
     let names = Gpt2Names::new(config.is_tied);
     let model = config.causal_lm::<B>(&B::Device::default());
-    let (model, _) = fixture
-        .with_weights(|weights| load(model, weights, &names, (0, 0.02)))
-        .expect("a fixture fits its model");
-    let (objective, rows) = (fixture.objective(), fixture.batches.concat());
-    let subject = Subject::new(model, TokenTask::default(), objective, rows);
-    let folder = tests.join("adapters").join(adapter);
+    let model = fixture.fill::<B, _>(model, &names);
+    let subject = decoder::subject::<B, _>(&fixture, model);
+    let folder = Path::new(TESTS).join("adapters").join(adapter);
     adapter_equals_peft((fixture, &folder), subject, (&names, &[]), gradients);
 }
 
-macro_rules! adapters {
-    ($($test:ident: $adapter:literal of $base:literal;)*) => {
-        mod on_flex {
-            $(#[test] fn $test() { super::check::<super::Autodiff<super::Flex>>(($adapter, $base), super::FLEX); })*
-        }
-        mod on_ndarray {
-            $(#[test] fn $test() { super::check::<super::Autodiff<super::NdArray>>(($adapter, $base), super::OTHERS); })*
-        }
-    };
-}
-
-adapters! {
-    an_adapter_of_all_layers_equals_peft: "gpt2-all" of "gpt2";
-    an_adapter_of_names_equals_peft: "gpt2-names" of "gpt2-unscaled";
+on_backends! {
+    an_adapter_of_all_layers_equals_peft: ("gpt2-all", "gpt2");
+    an_adapter_of_names_equals_peft: ("gpt2-names", "gpt2-unscaled");
 }

@@ -160,10 +160,7 @@ impl<B: TrainBackend> CausalLm<B> for LlamaLm<B> {
 
     fn place(&self, slots: Slots, device: &B::Device) -> Place<B> {
         let rotary = self.rotary.tables(&slots.positions(), device);
-        Place {
-            slots,
-            rotary: Some(rotary),
-        }
+        Place::new(slots, Some(rotary))
     }
 
     fn embed(&self, ids: Tensor<B, 1, Int>, _place: &Place<B>) -> Tensor<B, 2> {

@@ -4,9 +4,11 @@
 mod adapters;
 mod answers;
 mod chats;
+mod dates;
 mod decoder;
 mod doctor;
 mod heads;
+mod output_layers;
 mod place;
 mod records;
 mod refusals;

@@ -291,3 +291,38 @@ fn a_run_on_prompts_resumes_to_the_same_adapter() {
     };
     assert_eq!(adapter("other"), adapter("run"));
 }
+
+#[test]
+fn what_to_try_next_asks_as_the_instructions_were_asked() {
+    let place = place();
+    let row = |word: &str| json!({"instruction": format!("Say {word}"), "output": word});
+    place.rows("train.jsonl", &["one", "two", "three"].map(row));
+    let sample = ["--set", "train.samples=[\"Say two\"]"];
+    let called = teach(
+        &place,
+        "run",
+        &[&["--max-steps", "2"], &sample[..]].concat(),
+    );
+    let next = called.out.lines().last().unwrap();
+    let next = next.strip_prefix("try it: echo '").unwrap();
+    let (row, command) = next.split_once("' | rekindle ").unwrap();
+    let arguments: Vec<&str> = command.split(' ').chain(["--backend", "flex"]).collect();
+    let answered = place.call_with(&arguments, row).expect_code(0);
+    // The raw prompt that the row stands for gets the same answer.
+    let prompt = "Below is an instruction that describes a task. Write a response that appropriately \
+                  completes the request.\n\n### Instruction:\n...\n\n### Response:";
+    let (expected, _) = ended(&place, prompt);
+    assert_eq!(answered.objects()[0]["completion"], expected);
+}
+
+#[test]
+fn rows_that_spell_special_tokens_are_told() {
+    let place = place();
+    let rows =
+        ["a</s>b", "<|im_end|>", "plain"].map(|text| json!({"prompt": text, "completion": "ok"}));
+    place.rows("train.jsonl", &rows);
+    let called = teach(&place, "run", &["--max-steps", "1"]);
+    let told =
+        "warning: 2 of 3 training rows spell special tokens, such as `</s>`: they stay text\n";
+    assert!(called.err.contains(told), "{}", called.err);
+}

@@ -3,7 +3,7 @@
 //! The tokenizer's special tokens are given names that no text can hold. A text that spells `</s>` is
 //! then a text like any other, and a special token is written by its new name.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 
 use serde_json::{Map, Value};
@@ -20,6 +20,8 @@ const NAME: char = '\u{fdd1}';
 pub(super) const MARK_BEGIN: char = '\u{fdd2}';
 /// Stands where a message ends.
 pub(super) const MARK_END: char = '\u{fdd3}';
+/// The first of sixteen digits, by which a mark tells its message.
+pub(super) const DIGIT: char = '\u{fde0}';
 
 /// A token and the bytes of the text that it stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +36,8 @@ pub(super) struct Encoder {
     tokenizer: Tokenizer,
     /// Name and id of each special token, the longest name first.
     specials: Vec<(String, u32)>,
+    /// What they begin with: most characters of a text begin none.
+    begins: BTreeSet<u8>,
     /// The true id of each added token.
     ids: HashMap<u32, u32>,
     /// The token for what the vocabulary lacks: no text is to blame for it.
@@ -76,8 +80,10 @@ impl Encoder {
             .zip(&renamed)
             .filter_map(|((id, _), token)| Some((tokenizer.token_to_id(&token.content)?, *id)))
             .collect();
+        let begins = specials.iter().filter_map(|(name, _)| name.bytes().next());
         Self {
             tokenizer,
+            begins: begins.collect(),
             specials,
             ids,
             unknown,
@@ -181,19 +187,27 @@ impl Encoder {
         found
     }
 
+    /// The first special token that a text spells.
+    pub(super) fn spelled(&self, text: &str) -> Option<&str> {
+        let mut starts = text.char_indices().map(|(at, _)| at);
+        starts.find_map(|at| Some(self.special_at(&text[at..])?.0))
+    }
+
     /// The longest special token that a text begins with.
     fn special_at(&self, text: &str) -> Option<(&str, u32)> {
-        let found = self
-            .specials
-            .iter()
-            .find(|(special, _)| text.starts_with(special.as_str()));
+        let begin = text.as_bytes().first()?;
+        if !self.begins.contains(begin) {
+            return None;
+        }
+        let mut specials = self.specials.iter();
+        let found = specials.find(|(special, _)| text.starts_with(special.as_str()));
         found.map(|(special, id)| (special.as_str(), *id))
     }
 
     fn refuse_noncharacters(text: &str) -> Result<(), RenderError> {
         match text
             .chars()
-            .find(|c| [BREAK, NAME, MARK_BEGIN, MARK_END].contains(c))
+            .find(|c| (BREAK..=MARK_END).contains(c) || (DIGIT..='\u{fdef}').contains(c))
         {
             Some(character) => Err(RenderError::Noncharacter { character }),
             None => Ok(()),

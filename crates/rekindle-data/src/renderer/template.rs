@@ -6,8 +6,12 @@ use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::path::PathBuf;
 
+use jiff::Zoned;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Kwargs, Serde, Value};
+pub(super) use minijinja::value::Value;
+use minijinja::value::{Kwargs, Serde};
 use minijinja::{Environment, Error, ErrorKind, context};
 use minijinja_contrib::pycompat::unknown_method_callback;
 use serde_json::Map;
@@ -40,6 +44,9 @@ const PLAIN: &str = "\
 /// Name of the one template of an environment.
 const NAME: &str = "chat";
 
+/// The function by which a template reads the clock.
+const NOW: &str = "strftime_now";
+
 /// What `raise_exception` of a template says.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -52,6 +59,8 @@ pub(super) struct ChatTemplate {
     tokens: BTreeMap<&'static str, String>,
     /// Whether the model came without a template.
     pub(super) is_plain: bool,
+    /// Whether the template reads the clock.
+    pub(super) asks_for_date: bool,
 }
 
 impl ChatTemplate {
@@ -69,7 +78,8 @@ impl ChatTemplate {
         );
         environment.set_unknown_method_callback(unknown_method_callback);
         environment.add_function("raise_exception", raise_exception);
-        environment.add_function("strftime_now", strftime_now);
+        let now = |format: &str| strftime(format, &Zoned::now());
+        environment.add_function(NOW, now);
         environment.add_filter("tojson", tojson);
         let added = environment.add_template_owned(NAME, without_generation_tags(&text));
         added.map_err(|source| RenderError::Template {
@@ -83,20 +93,29 @@ impl ChatTemplate {
                 .map(|(name, token)| (*name, token.text.clone()))
                 .collect(),
             is_plain: settings.template.is_none(),
+            asks_for_date: text.contains(NOW),
         })
+    }
+
+    /// Lets the template read midnight of a day from the clock, from here on.
+    pub(super) fn fix_date(&mut self, date: Date) {
+        let midnight = date.to_zoned(TimeZone::UTC);
+        let midnight = midnight.expect("every midnight is a time in UTC");
+        let now = move |format: &str| strftime(format, &midnight);
+        self.environment.add_function(NOW, now);
     }
 
     /// What the template writes of messages.
     pub(super) fn render(
         &self,
-        messages: &[Map<String, serde_json::Value>],
+        messages: Vec<Value>,
         tools: Option<&serde_json::Value>,
         generation_prompt: bool,
     ) -> Result<String, RenderError> {
         let template = self.environment.get_template(NAME);
         let template = template.expect("the environment holds this template since it was made");
         let context = context! {
-            messages => Value::from(Serde(messages)),
+            messages => Value::from(messages),
             tools => tools.map(|tools| Value::from(Serde(tools))),
             documents => Value::from(()),
             add_generation_prompt => generation_prompt,
@@ -104,6 +123,11 @@ impl ChatTemplate {
         };
         template.render(context).map_err(failure)
     }
+}
+
+/// A message as a template takes it.
+pub(super) fn value(message: &Map<String, serde_json::Value>) -> Value {
+    Value::from(Serde(message))
 }
 
 fn failure(error: Error) -> RenderError {
@@ -124,10 +148,9 @@ fn raise_exception(message: String) -> Result<String, Error> {
     Err(error.with_source(Refusal(message)))
 }
 
-/// The local time, in the format of Python's `strftime`.
-fn strftime_now(format: &str) -> Result<String, Error> {
-    let now = jiff::Zoned::now();
-    jiff::fmt::strtime::format(format, &now).map_err(|source| {
+/// A time, in the format of Python's `strftime`.
+fn strftime(format: &str, time: &Zoned) -> Result<String, Error> {
+    jiff::fmt::strtime::format(format, time).map_err(|source| {
         Error::new(ErrorKind::InvalidOperation, "no format of a time").with_source(source)
     })
 }

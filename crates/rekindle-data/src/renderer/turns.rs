@@ -10,8 +10,9 @@ use std::ops::Range;
 use serde_json::{Map, Value};
 
 use super::RenderError;
-use super::encode::{Encoder, MARK_BEGIN, MARK_END};
-use super::template::ChatTemplate;
+use super::encode::{Encoder, MARK_END};
+use super::marks::{self, Edges};
+use super::template::{self, ChatTemplate};
 use crate::{Message, Role};
 
 /// A chat as the template writes it.
@@ -50,6 +51,8 @@ pub(super) struct Chat<'r> {
     encoder: &'r Encoder,
     messages: &'r [Message],
     fields: Vec<Map<String, Value>>,
+    /// The same as the template takes them.
+    values: Vec<template::Value>,
     tools: Option<Value>,
 }
 
@@ -75,11 +78,13 @@ impl<'r> Chat<'r> {
             })
             .collect::<Result<Map<_, _>, RenderError>>()
         });
+        let fields = fields.collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
             template,
             encoder,
             messages,
-            fields: fields.collect::<Result<_, _>>()?,
+            values: fields.iter().map(template::value).collect(),
+            fields,
             tools: tools.map(|tools| encoder.guard_value(tools)).transpose()?,
         })
     }
@@ -89,9 +94,7 @@ impl<'r> Chat<'r> {
         let text = self.write(self.fields.len(), true)?;
         // Nothing that was said may be lost on the way to the model.
         if let Ok(whole) = self.write(self.fields.len(), false) {
-            for number in 0..self.fields.len() {
-                self.place(number, &whole)?;
-            }
+            self.places(&whole)?;
         }
         Ok(text)
     }
@@ -128,8 +131,7 @@ impl<'r> Chat<'r> {
 
     fn whole(&self, ends: &[u32]) -> Result<Whole, RenderError> {
         let text = self.write(self.fields.len(), false)?;
-        let places = (0..self.fields.len()).map(|number| self.place(number, &text));
-        let places = places.collect::<Result<_, _>>()?;
+        let places = self.places(&text)?;
         let closing = self.encoder.specials_in(&text).into_iter();
         let closing = closing.filter(|(id, _)| ends.contains(id));
         let closing = closing.map(|(_, range)| range).collect();
@@ -191,48 +193,69 @@ impl<'r> Chat<'r> {
         }
     }
 
-    /// Where the content of a message lies; unknown if it is empty or the template works on it.
-    fn place(&self, number: usize, whole: &str) -> Result<Place, RenderError> {
-        let Some(content) = self.fields[number].get("content").and_then(Value::as_str) else {
-            return Ok(Place::default());
-        };
-        let core = content.trim();
-        if core.is_empty() {
-            return Ok(Place::default());
+    /// Where the content of each message lies; unknown if it is empty or the template works on it.
+    ///
+    /// All contents are marked at once, each with the number of its message. Where the text without the
+    /// marks is another one, since the template looks at a content, each half is tried by itself.
+    fn places(&self, whole: &str) -> Result<Vec<Place>, RenderError> {
+        let mut places = vec![Place::default(); self.fields.len()];
+        let has_text = |number: &usize| !self.content(*number).trim().is_empty();
+        let mut untried = vec![(0..self.fields.len()).filter(has_text).collect::<Vec<_>>()];
+        while let Some(mut numbers) = untried.pop() {
+            match self.edges(&numbers, whole) {
+                Some(edges) => {
+                    for (number, edges) in numbers.into_iter().zip(edges) {
+                        places[number] = self.between(number, &edges)?;
+                    }
+                }
+                None if numbers.len() > 1 => {
+                    let second = numbers.split_off(numbers.len() / 2);
+                    untried.extend([second, numbers]);
+                }
+                None => {}
+            }
         }
-        let lead = content.len() - content.trim_start().len();
-        let (before, after) = (&content[..lead], &content[lead + core.len()..]);
-        let marked = format!("{before}{MARK_BEGIN}{core}{MARK_END}{after}");
-        let mut fields = self.fields.clone();
-        fields[number].insert("content".to_owned(), Value::String(marked));
-        let Ok(marked) = self.template.render(&fields, self.tools.as_ref(), false) else {
-            return Ok(Place::default());
-        };
-        let marks = |mark| marked.match_indices(mark).map(|(at, _)| at);
-        let (begins, ends): (Vec<_>, Vec<_>) =
-            (marks(MARK_BEGIN).collect(), marks(MARK_END).collect());
-        if marked.replace([MARK_BEGIN, MARK_END], "") != whole || begins.len() > 1 || ends.len() > 1
-        {
-            return Ok(Place::default());
+        Ok(places)
+    }
+
+    /// The edges of the contents of these messages, if the template writes the same text around marks.
+    fn edges(&self, numbers: &[usize], whole: &str) -> Option<Vec<Edges>> {
+        let mut messages = self.values.clone();
+        for &number in numbers {
+            let mut fields = self.fields[number].clone();
+            let marked = marks::around(self.content(number), number, self.fields.len());
+            fields.insert("content".to_owned(), Value::String(marked));
+            messages[number] = template::value(&fields);
         }
+        let text = self.template.render(messages, self.tools.as_ref(), false);
+        marks::read(&text.ok()?, numbers, self.fields.len())
+            .filter(|(text, _)| text == whole)
+            .map(|(_, edges)| edges)
+    }
+
+    /// The place of a content with these edges; one that is written twice has none.
+    fn between(&self, number: usize, Edges { begins, ends }: &Edges) -> Result<Place, RenderError> {
         let role = self.messages[number].role;
         if begins.is_empty() && ends.is_empty() && role != Role::Assistant {
             let number = number + 1;
             return Err(RenderError::LeftOut { number, role });
         }
-        let begin = begins.first().copied();
-        let shift = if begin.is_some() {
-            MARK_BEGIN.len_utf8()
-        } else {
-            0
-        };
-        let end = ends.first().map(|end| end - shift);
+        if begins.len() > 1 || ends.len() > 1 {
+            return Ok(Place::default());
+        }
+        let [begin, end] = [begins, ends].map(|edge| edge.first().copied());
         Ok(Place { begin, end })
+    }
+
+    /// The text of a message; empty if it has none.
+    fn content(&self, number: usize) -> &str {
+        let content = self.fields[number].get("content").and_then(Value::as_str);
+        content.unwrap_or_default()
     }
 
     /// What the template writes of the first messages.
     fn write(&self, count: usize, generation_prompt: bool) -> Result<String, RenderError> {
-        let messages = &self.fields[..count];
+        let messages = self.values[..count].to_vec();
         self.template
             .render(messages, self.tools.as_ref(), generation_prompt)
     }
@@ -242,7 +265,8 @@ impl<'r> Chat<'r> {
 pub(super) fn turn_end(template: &ChatTemplate, encoder: &Encoder) -> Option<u32> {
     let question = Message::new(Role::User, "q").fields;
     let answer = Message::new(Role::Assistant, format!("a{MARK_END}")).fields;
-    let text = template.render(&[question, answer], None, false).ok()?;
+    let messages = [question, answer].iter().map(template::value).collect();
+    let text = template.render(messages, None, false).ok()?;
     let (_, after) = text.split_once(MARK_END)?;
     let (id, place) = encoder.specials_in(after).into_iter().next()?;
     after[..place.start].trim().is_empty().then_some(id)

@@ -17,7 +17,12 @@ pub enum Targets {
     /// Those with one of these names, or whose name ends with a dot and one of them.
     Names(Vec<String>),
     /// Those whose whole name matches.
-    Pattern(Regex),
+    Pattern {
+        /// The expression as it was given.
+        text: String,
+        /// The same, held to both ends of a name.
+        whole: Regex,
+    },
 }
 
 impl Targets {
@@ -27,7 +32,10 @@ impl Targets {
             return Ok(Self::AllLinear);
         }
         match Regex::new(&format!("^(?:{text})$")) {
-            Ok(pattern) => Ok(Self::Pattern(pattern)),
+            Ok(whole) => Ok(Self::Pattern {
+                text: text.to_owned(),
+                whole,
+            }),
             Err(source) => Err(LoraError::Pattern {
                 pattern: text.to_owned(),
                 source: Box::new(source),
@@ -40,7 +48,7 @@ impl Targets {
         match self {
             Self::AllLinear => !is_within(layer, output),
             Self::Names(names) => names.iter().any(|name| is_named(layer, name)),
-            Self::Pattern(pattern) => pattern.is_match(layer),
+            Self::Pattern { whole, .. } => whole.is_match(layer),
         }
     }
 
@@ -59,7 +67,7 @@ impl fmt::Display for Targets {
         match self {
             Self::AllLinear => f.write_str(ALL_LINEAR),
             Self::Names(names) => f.write_str(&names.join(", ")),
-            Self::Pattern(pattern) => f.write_str(pattern.as_str()),
+            Self::Pattern { text, .. } => f.write_str(text),
         }
     }
 }
@@ -71,7 +79,7 @@ fn is_named(layer: &str, name: &str) -> bool {
 }
 
 /// Whether a layer is this module or a part of it.
-fn is_within(layer: &str, module: &str) -> bool {
+pub(super) fn is_within(layer: &str, module: &str) -> bool {
     let after = layer.strip_prefix(module);
     after.is_some_and(|after| after.is_empty() || after.starts_with('.'))
 }
@@ -124,6 +132,15 @@ mod tests {
         let all = Targets::from_text("All-Linear").unwrap();
         assert!(all.selects("pre_classifier", "classifier"));
         assert!(!all.selects("classifier.out_proj", "classifier"));
+    }
+
+    #[test]
+    fn targets_are_told_as_they_were_given() {
+        for text in ["all-linear", "q_proj", r".*\.(query|key)"] {
+            assert_eq!(Targets::from_text(text).unwrap().to_string(), text);
+        }
+        let list = Targets::Names(names(&["query", "key"]));
+        assert_eq!(list.to_string(), "query, key");
     }
 
     #[test]

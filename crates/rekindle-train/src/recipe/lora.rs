@@ -1,5 +1,7 @@
 //! The keys of `[method]` that only `lora` has.
 
+use std::fmt;
+
 use rekindle_nn::{LoraError, Targets};
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +35,16 @@ pub enum TargetsRecipe {
     Text(String),
     /// Names, or ends of names.
     Names(Vec<String>),
+}
+
+impl fmt::Display for TargetsRecipe {
+    /// As a recipe spells it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => write!(f, "{text:?}"),
+            Self::Names(names) => write!(f, "{names:?}"),
+        }
+    }
 }
 
 impl Default for LoraRecipe {

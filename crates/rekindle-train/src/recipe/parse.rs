@@ -3,7 +3,9 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use jiff::civil::Date;
 use rekindle_nn::LoraError;
+use serde::de::{Deserialize, Deserializer, Error as _};
 use toml::{Table, Value};
 
 use super::{
@@ -134,6 +136,19 @@ pub fn set(table: &mut Table, pair: &str) -> Result<(), RecipeError> {
         .unwrap_or_else(|| Value::String(value.to_owned()));
     insert(table, key.trim(), value);
     Ok(())
+}
+
+/// Reads a day: a date of TOML, or a text that spells one.
+pub(super) fn day<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Date>, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    let text = match &value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    match text.parse() {
+        Ok(day) => Ok(Some(day)),
+        Err(_) => Err(D::Error::custom("a day is written as 2026-11-25")),
+    }
 }
 
 /// Puts a value under a dotted key, making tables on the way.

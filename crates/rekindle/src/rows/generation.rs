@@ -4,7 +4,7 @@ use rekindle_data::{Content, Dropped, GenerationExample, Limit, Rendered, Render
 use rekindle_train::batch::Row;
 use rekindle_train::objective::Target;
 
-use super::{Examples, Tokenized, place, rows};
+use super::{Examples, Opening, Tokenized, place, rows};
 use crate::error::Error;
 
 /// One row in this many may be left out; more are an error.
@@ -23,12 +23,23 @@ impl Examples {
         }
     }
 
-    /// Whether rows are chats.
-    pub fn has_chats(&self) -> bool {
+    /// How what a model answers is put to it: as a chat if any row is one, and as an instruction if all
+    /// of them are.
+    pub fn opening(&self) -> Opening {
+        let Self::Generation(files) = self else {
+            return Opening::Text;
+        };
         let is_chat = |row: &GenerationExample| matches!(row.content, Content::Chat { .. });
-        match self {
-            Self::Generation(files) => rows(files).any(|(_, row)| is_chat(row)),
-            Self::Texts(_) | Self::Words(_) => false,
+        let is_instruction = |row: &GenerationExample| match &row.content {
+            Content::Completion { prompt, .. } => rekindle_instruct::is_instruction(prompt),
+            Content::Chat { .. } | Content::Text(_) => false,
+        };
+        if rows(files).any(|(_, row)| is_chat(row)) {
+            Opening::Chat
+        } else if rows(files).all(|(_, row)| is_instruction(row)) {
+            Opening::Instruction
+        } else {
+            Opening::Text
         }
     }
 
@@ -63,6 +74,9 @@ impl Examples {
             },
             ..limit
         };
+        let spelled = renderer.spelled(&examples);
+        tokenized.spelling = spelled.iter().flatten().count();
+        tokenized.spelled = spelled.into_iter().flatten().next();
         let results = renderer.examples(&examples, limit_of_row, prompt_loss_weight);
         for (index, result) in results.into_iter().enumerate() {
             let result = result.map_err(|source| {
@@ -210,6 +224,30 @@ mod tests {
         let error = tokenize(&[3, 99], Truncation::Error).unwrap_err();
         let text = error.to_string();
         assert!(text.starts_with("rows:2: the row has "), "{text}");
+    }
+
+    #[test]
+    fn rows_that_spell_special_tokens_are_counted() {
+        let rows = "{\"prompt\": \"a\", \"completion\": \"b</s>c\"}\n\
+                    {\"messages\": [{\"role\": \"user\", \"content\": \"<|im_end|>\"}, \
+                    {\"role\": \"assistant\", \"content\": \"b\"}]}\n\
+                    {\"prompt\": \"a <s\", \"completion\": \"b\"}\n";
+        let source = Source::from_text("rows", rows, Format::Jsonl).unwrap();
+        let inference = source.task(None).unwrap();
+        let rows = source.examples(inference, rekindle_instruct::example);
+        let limit = Limit {
+            max_length: 99,
+            truncation: Truncation::Drop,
+        };
+        let examples = Examples::Generation(vec![rows.unwrap()]);
+        let found = examples.tokenize_generation(&renderer(), limit, 0.0);
+        let found = found.unwrap();
+        assert_eq!(
+            (found.spelling, found.spelled.as_deref()),
+            (2, Some("</s>"))
+        );
+        let found = tokenize(&[3, 4], Truncation::Drop).unwrap();
+        assert_eq!((found.spelling, found.spelled), (0, None));
     }
 
     #[test]

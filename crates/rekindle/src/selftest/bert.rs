@@ -32,12 +32,17 @@ macro_rules! fixture {
 }
 
 /// Measures the tiny model.
-pub(super) fn measure<B: TrainableBackend>(suite: &mut Suite, device: &B::Device) {
+pub(super) fn measure<B: TrainableBackend>(
+    suite: &mut Suite,
+    has_ragged: bool,
+    device: &B::Device,
+) {
     let padded = Layout::Padded {
         multiple: super::WIDTH_MULTIPLE,
     };
     for (kind, tiny) in [("", Tiny::whole()), (" with LoRA", Tiny::adapted())] {
-        for (word, layout) in [("ragged", Layout::Ragged), ("padded", padded)] {
+        let ragged = has_ragged.then_some(("ragged", Layout::Ragged));
+        for (word, layout) in ragged.into_iter().chain([("padded", padded)]) {
             let whats = [What::Forward, What::Loss, What::Gradient];
             suite.check(&format!("tiny bert{kind}, {word}"), MODEL, whats, || {
                 tiny.pass::<B>(layout, device)

@@ -35,7 +35,7 @@ const COLUMNS: [usize; 4] = [3, 1, 1, 3];
 const RANK: usize = 2;
 const SCALE: f64 = 2.0;
 
-/// Layouts of the training steps, and of all else.
+/// Layouts, that of packed rows last: training steps are not measured in it.
 const LAYOUTS: [(&str, Layout); 3] = [
     ("ragged", Layout::Ragged),
     (
@@ -54,10 +54,15 @@ const LAYOUTS: [(&str, Layout); 3] = [
 ];
 
 /// Measures the tiny model with all weights trained, and with adapters.
-pub(super) fn measure<B: TrainableBackend>(suite: &mut Suite, device: &B::Device) {
+pub(super) fn measure<B: TrainableBackend>(
+    suite: &mut Suite,
+    has_ragged: bool,
+    device: &B::Device,
+) {
+    let layouts = &LAYOUTS[usize::from(!has_ragged)..];
     for (kind, method) in [("", Method::Full), (" with LoRA", Method::Lora)] {
         let tiny = Tiny::new(method);
-        for (word, layout) in LAYOUTS {
+        for &(word, layout) in layouts {
             let whats = [What::Forward, What::Loss, What::Gradient];
             suite.check(&format!("tiny llama{kind}, {word}"), MODEL, whats, || {
                 let logits = tiny.logits::<B>(layout, device);
@@ -79,7 +84,7 @@ pub(super) fn measure<B: TrainableBackend>(suite: &mut Suite, device: &B::Device
             [What::Forward],
             || [tiny.cached::<B>(device)],
         );
-        for (word, layout) in &LAYOUTS[..2] {
+        for (word, layout) in &layouts[..layouts.len() - 1] {
             let whats = [What::Loss, What::Norm];
             suite.check(
                 &format!("20 llama steps{kind}, {word}"),

@@ -5,7 +5,7 @@ pub(super) mod decoder;
 use burn::module::Param;
 use burn::tensor::{Int, Tensor, activation, backend::Backend};
 use rekindle_data::{LabelSet, TaskKind};
-use rekindle_nn::{Activation, Dropout, Embedding, Heads, LayerNorm, Linear, Noise, Rows};
+use rekindle_nn::{Activation, Dropout, Embedding, Heads, LayerNorm, Linear, Masks, Noise, Rows};
 use rekindle_train::batch::{Batch, Layout, Row};
 use rekindle_train::objective::{Objective, TagTarget, Target};
 use rekindle_train::task::TrainableBackend;
@@ -103,7 +103,7 @@ fn attention<B: TrainableBackend>(suite: &mut Suite, stored: &Stored, device: &B
         let row = (name, What::Forward, ROUNDING);
         suite.operation::<B, 2>(row, &case.placed(&rows), device, |inputs| {
             let qkv = [inputs.take(), inputs.take(), inputs.take()];
-            let mixed = B::attend(qkv, heads, &Dropout::new(0.0, 0), &rows);
+            let mixed = B::attend(qkv, heads, &Dropout::new(0.0, 0), &rows, &Masks::default());
             mixed.select(0, tokens(&rows, device))
         });
     }

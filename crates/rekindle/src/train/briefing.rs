@@ -93,6 +93,10 @@ impl Briefing {
             "were skipped: too long, or without a word to learn from",
         );
         warn(duplicates(texts.iter()), "repeat the text of another one");
+        if let Some(token) = &tokenized.spelled {
+            let what = format!("spell special tokens, such as `{token}`: they stay text");
+            warn(tokenized.spelling, &what);
+        }
         let valid_texts = valid.map(Examples::texts).unwrap_or_default();
         let shared = overlap(texts.iter(), valid_texts.iter());
         if shared > 0 {

@@ -12,7 +12,7 @@ use super::Briefing;
 use crate::base::Base;
 use crate::error::Error;
 use crate::hashes::{Hashes, hash};
-use crate::rows::{Examples, Tokenized};
+use crate::rows::{Examples, Opening, Tokenized};
 use crate::texts::{Texts, TextsError, are_texts};
 
 /// Where rows come from.
@@ -30,7 +30,7 @@ pub(super) struct Material {
     pub(super) train: Box<dyn RowSource>,
     pub(super) valid: Vec<Row>,
     pub(super) briefing: Briefing,
-    pub(super) is_chat: bool,
+    pub(super) opening: Opening,
     pub(super) data: Hashes,
 }
 
@@ -86,7 +86,7 @@ pub(super) fn texts_material(
         train: taught.train,
         valid: taught.valid,
         briefing,
-        is_chat: false,
+        opening: Opening::Text,
         data: taught.hashes,
     })
 }
@@ -126,7 +126,7 @@ pub(super) fn examples(
         train: Box::new(train_rows),
         valid: valid_rows,
         briefing,
-        is_chat: train.has_chats(),
+        opening: train.opening(),
         data: hashed.collect::<Result<_, Error>>()?,
     })
 }

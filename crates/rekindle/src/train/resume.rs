@@ -5,6 +5,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use jiff::civil::Date;
 use rekindle_train::events::{End, Event, Finish};
 use rekindle_train::recipe::Recipe;
 use serde_json::Value as Json;
@@ -42,6 +43,12 @@ impl RunFolder {
             _ => recipe.run.output.clone().into(),
         };
         Ok(Self { path })
+    }
+
+    /// The day that the run's chats were written with.
+    pub(super) fn date(&self) -> Option<Date> {
+        let saved = Recipe::table(&self.path.join("recipe.toml")).ok()?;
+        saved.get("data")?.get("date")?.as_str()?.parse().ok()
     }
 
     /// How the run ended, if nothing is left to do.

@@ -3,7 +3,7 @@
 use burn::module::{Param, ParamId};
 use burn::tensor::{DType, Tensor};
 use rekindle_nn::{
-    Dropout, Heads, Linear, LoraAdapter, Rotary, RotaryScaling, Rows, Sight, rotate,
+    Dropout, Heads, Linear, LoraAdapter, Masks, Rotary, RotaryScaling, Rows, Sight, rotate,
 };
 use rekindle_train::task::TrainableBackend;
 
@@ -120,7 +120,7 @@ fn attention<B: TrainableBackend>(
     suite.operation::<B, 2>(row, &case.placed(rows), device, |inputs| {
         let mut take = || inputs.take().cast(numbers.dtype);
         let qkv = [take(), take(), take()];
-        let mixed = B::attend(qkv, heads, &Dropout::new(0.0, 0), rows);
+        let mixed = B::attend(qkv, heads, &Dropout::new(0.0, 0), rows, &Masks::default());
         mixed.select(0, tokens(rows, device)).cast(DType::F32)
     });
 }
