@@ -234,7 +234,17 @@ impl Base {
     ) -> Result<(M, LoadReport), Error> {
         let names = self.architecture.names(task);
         match &self.adapted {
-            Some(adapted) => adapted.put_on::<B, M>((model, report), names.as_ref(), &self.folder),
+            Some(adapted) => {
+                let loaded = (model, report);
+                let put = adapted.put_on::<B, M>(loaded, names.as_ref(), &self.folder)?;
+                adapted.check_copies(&self.folder, &|wanted| {
+                    let mut all = self.checkpoint.names();
+                    let found = all.find(|name| names.canonical(name) == wanted);
+                    let read = found.map(|name| self.checkpoint.read_f32(name));
+                    read.transpose()
+                })?;
+                Ok(put)
+            }
             None => Ok((model, report)),
         }
     }

@@ -76,6 +76,7 @@ fn guess(path: &Path) -> Result<Option<FormatGuess>, Error> {
 }
 
 /// What a run on raw text is made with.
+#[derive(Clone, Copy)]
 pub(crate) struct Texts<'a> {
     pub(crate) recipe: &'a Recipe,
     pub(crate) task: TaskKind,
@@ -111,17 +112,17 @@ impl Texts<'_> {
             train: Box::new(Vec::new()),
             valid: Vec::new(),
         };
-        let [train, valid] = match &data.valid {
-            Some(path) => {
-                let (valid, lesson) = self.lessons(std::slice::from_ref(path), progress)?;
-                taught.notes.extend(valid.store().describe());
-                taught.hashes.extend(valid.store().hashes());
-                [Lessons::new(rows, &lesson), Lessons::new(valid, &lesson)]
-            }
-            None => {
-                let parts = rows.hold_out(data.valid_fraction, HELD_OUT, self.recipe.train.seed);
-                parts.map(|part| Lessons::new(part, &lesson))
-            }
+        let [train, valid] = if let Some(path) = &data.valid {
+            let (valid, lesson_of_valid) = self.lessons(std::slice::from_ref(path), progress)?;
+            taught.notes.extend(valid.store().describe());
+            taught.hashes.extend(valid.store().hashes());
+            [
+                Lessons::new(rows, &lesson),
+                Lessons::new(valid, &lesson_of_valid),
+            ]
+        } else {
+            let parts = rows.hold_out(data.valid_fraction, HELD_OUT, self.recipe.train.seed);
+            parts.map(|part| Lessons::new(part, &lesson))
         };
         taught.valid = first(&valid, valid.len()).map_err(Error::Lesson)?;
         taught.train = Box::new(train);

@@ -13,7 +13,7 @@ mod receipt;
 mod resume;
 mod session;
 
-use rekindle_data::{Renderer, TaskKind};
+use rekindle_data::{Renderer, TaskKind, Truncation};
 use rekindle_hub::Progress;
 use rekindle_train::batch::{Row, RowSource};
 use rekindle_train::events::{Events, Finish};
@@ -35,7 +35,7 @@ pub use output::RunFolder;
 pub use rekindle_train::run::Control;
 
 use job::Training;
-use material::{Material, Source, examples, texts_material};
+use material::{Material, Source};
 
 /// Tokens of a row where the recipe says nothing, of encoders and of decoders.
 const DEFAULT_MAX_LENGTH: [usize; 2] = [256, 1024];
@@ -100,24 +100,16 @@ pub fn prepare(
     fix_date(&mut recipe, &mut base, resumed.as_ref())?;
     let max_length = max_length(recipe.data.max_length, &base)?;
     let teacher = teacher(&recipe, task, (places, max_length), progress)?;
-    let general = general(&recipe, &base, max_length, (&backend, places), progress)?;
-    let material = match &source {
-        Source::Examples(train, valid) => {
-            examples(&recipe, &base, max_length, (train, valid.as_ref()))?
-        }
-        Source::Texts => {
-            let texts = Texts {
-                recipe: &recipe,
-                task,
-                base: &base,
-                max_length,
-                teacher: teacher.as_ref(),
-                backend: &backend,
-                cache: places.cache,
-            };
-            texts_material(&texts, progress)?
-        }
+    let texts = Texts {
+        recipe: &recipe,
+        task,
+        base: &base,
+        max_length,
+        teacher: teacher.as_ref(),
+        backend: &backend,
+        cache: places.cache,
     };
+    let general = general(&texts, progress)?;
     let Material {
         objective,
         truncation,
@@ -126,21 +118,14 @@ pub fn prepare(
         mut briefing,
         opening,
         data,
-    } = material;
-    recipe.model.task = Some(task);
-    recipe.data.max_length = Some(max_length);
-    recipe.data.truncation = Some(truncation);
+    } = source.material(&texts, progress)?;
+    resolve(&mut recipe, task, (max_length, truncation));
     let samples = SamplePrompt::of(&recipe.train.samples, &base, opening)?;
-    recipe.train.learning_rate = Some(recipe.peak_learning_rate());
-    recipe.train.learning_rate_multiplier = 1.0;
     let is_resumed = resumed.is_some();
-    let folder = match resumed {
-        Some(folder) => {
-            folder.check_recipe(&recipe)?;
-            folder
-        }
-        None => RunFolder::plan(&recipe, task)?,
-    };
+    let folder = resumed.map_or_else(
+        || RunFolder::plan(&recipe, task),
+        |folder| folder.check_recipe(&recipe).map(|()| folder),
+    )?;
     check(&recipe, task, !valid.is_empty())?;
     let plan = Plan::new(&recipe, train.as_ref());
     let parts = (train.as_ref(), valid.len());
@@ -163,6 +148,15 @@ pub fn prepare(
         opening,
         plan,
     })
+}
+
+/// Writes into the recipe what was decided beside it.
+fn resolve(recipe: &mut Recipe, task: TaskKind, (max_length, truncation): (usize, Truncation)) {
+    recipe.model.task = Some(task);
+    recipe.data.max_length = Some(max_length);
+    recipe.data.truncation = Some(truncation);
+    recipe.train.learning_rate = Some(recipe.peak_learning_rate());
+    recipe.train.learning_rate_multiplier = 1.0;
 }
 
 /// Refuses a recipe that does not suit the task or the base, and fills in what the base decides.
@@ -221,26 +215,16 @@ fn teacher(
 }
 
 /// Rows of the text on which the base's own objective is measured, if the recipe names one.
-fn general(
-    recipe: &Recipe,
-    base: &Base,
-    max_length: usize,
-    (backend, places): (&Choice, Places),
-    progress: &mut dyn Progress,
-) -> Result<Vec<Row>, Error> {
-    let Some(path) = &recipe.data.general else {
+fn general(texts: &Texts, progress: &mut dyn Progress) -> Result<Vec<Row>, Error> {
+    let Some(path) = &texts.recipe.data.general else {
         return Ok(Vec::new());
     };
-    let texts = Texts {
-        recipe,
-        task: base.own_objective()?,
-        base,
-        max_length,
+    let own = Texts {
+        task: texts.base.own_objective()?,
         teacher: None,
-        backend,
-        cache: places.cache,
+        ..*texts
     };
-    texts.general(path, progress)
+    own.general(path, progress)
 }
 
 /// Refuses keys that say something of another task than the run's.

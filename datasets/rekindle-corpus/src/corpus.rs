@@ -49,15 +49,14 @@ impl Corpus<'_> {
         let frame = encoding.frame()?;
         let key = manifest::key(encoding, &sources);
         let place = Place::new(cache, key.clone());
-        let (stored, is_cached) = match place.open() {
-            Some(stored) => (stored, true),
-            None => {
-                sources.iter().try_for_each(Source::check)?;
-                let (stored, is_written) = place.fill(progress, |folder, progress| {
-                    writer::write(folder, &key, encoding, &sources, progress)
-                })?;
-                (stored, !is_written)
-            }
+        let (stored, is_cached) = if let Some(stored) = place.open() {
+            (stored, true)
+        } else {
+            sources.iter().try_for_each(Source::check)?;
+            let (stored, is_written) = place.fill(progress, |folder, progress| {
+                writer::write(folder, &key, encoding, &sources, progress)
+            })?;
+            (stored, !is_written)
         };
         if stored.manifest.documents == 0 {
             let paths = sources.into_iter().map(|source| source.path).collect();

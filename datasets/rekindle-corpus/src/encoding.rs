@@ -34,19 +34,15 @@ impl Encoding<'_> {
     }
 
     pub(crate) fn frame(self) -> Result<Frame, CorpusError> {
-        Ok(match self.renderer {
-            Some(renderer) => {
-                let (before, after) = renderer.frame();
-                Frame {
-                    before: before.to_vec(),
-                    after: vec![after],
-                }
-            }
-            None => {
-                let [before, after] = self.tokenizer.frame()?;
-                Frame { before, after }
-            }
-        })
+        if let Some(renderer) = self.renderer {
+            let (before, after) = renderer.frame();
+            return Ok(Frame {
+                before: before.to_vec(),
+                after: vec![after],
+            });
+        }
+        let [before, after] = self.tokenizer.frame()?;
+        Ok(Frame { before, after })
     }
 
     /// What decides the tokens of a text.

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use burn::tensor::backend::Backend;
 use rekindle_hub::AdapterConfig;
 use rekindle_nn::{Model, restore_trainable};
-use rekindle_train::batch::{Layout, RowSource};
+use rekindle_train::batch::{Layout, Row, RowSource};
 use rekindle_train::error::TrainError;
 use rekindle_train::evaluate::Runner;
 use rekindle_train::events::{End, Events, Finish};
@@ -41,7 +41,7 @@ pub(super) struct Fit<'a> {
     pub(super) unlogged: &'a dyn Fn() -> Option<String>,
 }
 
-impl Fit<'_> {
+impl<'a> Fit<'a> {
     /// Trains; a device that fails, which Burn tells by a panic, becomes an error.
     pub(super) fn guarded<B, M, T>(
         self,
@@ -103,12 +103,7 @@ impl Fit<'_> {
             layout: self.layout(),
             batch_size: self.forward_rows.unwrap_or(recipe.train.batch_size),
         };
-        let probe: &dyn RowSource = if valid.is_empty() {
-            train.as_ref()
-        } else {
-            valid
-        };
-        let probe = &first(probe, PROBED_ROWS).map_err(Error::Lesson)?;
+        let probe = &self.run.probe()?;
         let adapter = self.adapter.take();
         let mut kept = Vec::new();
         let mut save = |model: &M::InnerModule| {
@@ -119,13 +114,7 @@ impl Fit<'_> {
         let model = self.keep_best::<B, M>(model, &mut save)?;
         let checkpoints = self.session.checkpoints(self.run);
         let samples = Samples::new(base, &self.run.samples);
-        let general = General {
-            base,
-            task: objective.task(),
-            rows: &self.run.general,
-            layout: runner.layout,
-            batch_size: runner.batch_size,
-        };
+        let general = self.general(runner.batch_size);
         let mut measure = |model: &M::InnerModule| Ok(task.general_loss(model, &general)?);
         let hooks = Hooks {
             events,
@@ -157,6 +146,17 @@ impl Fit<'_> {
         let found = runner.outputs(&model, probe, &device);
         compare(&kept, &found, &folder.model())?;
         Ok(finish)
+    }
+
+    /// The text on which it is measured what the model forgets.
+    fn general(&self, batch_size: usize) -> General<'a> {
+        General {
+            base: &self.run.base,
+            task: self.run.objective.task(),
+            rows: &self.run.general,
+            layout: self.layout(),
+            batch_size,
+        }
     }
 
     fn layout(&self) -> Layout {
@@ -194,6 +194,15 @@ impl Fit<'_> {
 }
 
 impl Prepared {
+    /// The rows whose outputs are compared after saving.
+    fn probe(&self) -> Result<Vec<Row>, Error> {
+        let rows: &dyn RowSource = match self.valid.as_slice() {
+            [] => self.train.as_ref(),
+            _ => &self.valid,
+        };
+        first(rows, PROBED_ROWS).map_err(Error::Lesson)
+    }
+
     /// Writes the run's model: all of it, or the adapter that it is trained as.
     fn save<B: Backend, M: Model<B>>(
         &self,

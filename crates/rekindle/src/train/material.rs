@@ -60,6 +60,26 @@ impl Source {
         Ok(Self::Examples(examples, valid))
     }
 
+    /// Makes rows; `texts` is what they are made with, raw text or not.
+    pub(super) fn material(
+        &self,
+        texts: &Texts,
+        progress: &mut dyn Progress,
+    ) -> Result<Material, Error> {
+        match self {
+            Self::Examples(train, valid) => {
+                let Texts {
+                    recipe,
+                    base,
+                    max_length,
+                    ..
+                } = *texts;
+                of_examples(recipe, base, max_length, (train, valid.as_ref()))
+            }
+            Self::Texts => of_texts(texts, progress),
+        }
+    }
+
     /// What is learned.
     pub(super) fn task(&self, recipe: &Recipe) -> TaskKind {
         match self {
@@ -70,10 +90,7 @@ impl Source {
 }
 
 /// Rows of raw text.
-pub(super) fn texts_material(
-    texts: &Texts,
-    progress: &mut dyn Progress,
-) -> Result<Material, Error> {
+fn of_texts(texts: &Texts, progress: &mut dyn Progress) -> Result<Material, Error> {
     let taught = texts.teach(progress)?;
     let objective = match texts.teacher {
         Some(teacher) => Objective::distillation(teacher.width()),
@@ -92,7 +109,7 @@ pub(super) fn texts_material(
 }
 
 /// Rows of examples.
-pub(super) fn examples(
+fn of_examples(
     recipe: &Recipe,
     base: &Base,
     max_length: usize,
