@@ -81,9 +81,19 @@ impl<W: Write> PlainLines<W> {
             unused,
             adapted,
         } = load;
-        self.line(&format!("loaded {} tensors of the base", loaded.len()));
+        let mut listed = fresh.as_slice();
+        if loaded.is_empty() {
+            // A model from scratch: a list of all its names tells nothing.
+            self.line(&format!(
+                "all {} tensors are made from the seed",
+                fresh.len()
+            ));
+            listed = &[];
+        } else {
+            self.line(&format!("loaded {} tensors of the base", loaded.len()));
+        }
         let lists = [
-            ("made from the seed", fresh),
+            ("made from the seed", listed),
             ("unused", unused),
             ("adapters on", adapted),
         ];

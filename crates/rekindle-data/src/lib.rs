@@ -28,7 +28,7 @@ pub use labels::LabelSet;
 pub use masking::{Draw, HiddenToken, MaskVocabulary, Masked, Masker};
 pub use plan::{BatchPlan, Batching, packs};
 pub use record::{Format, FormatGuess, Record, Records, value_kind};
-pub use renderer::{Decoder, Dropped, RenderError, Rendered, Renderer};
+pub use renderer::{Decoder, Dropped, RenderError, Rendered, Renderer, special_ids};
 pub use seeded::{Purpose, Seeded};
 pub use source::Source;
 pub use split::{Split, stratified_split};

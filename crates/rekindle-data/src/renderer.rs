@@ -18,7 +18,7 @@ use std::path::Path;
 
 use jiff::civil::Date;
 use rayon::prelude::*;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tokenizers::Tokenizer;
 
 use self::encode::{Encoder, Token};
@@ -32,6 +32,7 @@ use crate::{
 
 pub use self::decoder::Decoder;
 pub use self::error::RenderError;
+pub use self::settings::special_ids;
 
 /// What became of an example.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,9 +84,19 @@ struct Draft {
 impl Renderer {
     /// Reads what a model's folder says beside its tokenizer.
     pub fn open(folder: &Path, tokenizer: &TextTokenizer) -> Result<Self, RenderError> {
+        let config = settings::object(&folder.join("config.json"))?;
+        Self::with_config(folder, tokenizer, &config)
+    }
+
+    /// Reads what a tokenizer's folder says beside it; the model's `config.json` is given.
+    pub fn with_config(
+        folder: &Path,
+        tokenizer: &TextTokenizer,
+        config: &Map<String, Value>,
+    ) -> Result<Self, RenderError> {
         let file = tokenizer.digest();
         let tokenizer = tokenizer.inner().clone();
-        let settings = Settings::read(folder, &tokenizer)?;
+        let settings = Settings::read(folder, &tokenizer, config)?;
         let named = settings.named.iter().map(|(_, token)| token);
         let named: Vec<_> = named.map(|token| (token.text.clone(), token.id)).collect();
         let unknown = settings.special("unk_token").map(|token| token.id);

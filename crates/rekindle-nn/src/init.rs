@@ -26,29 +26,62 @@ pub fn lazy_parameter<B: Backend, const D: usize>(
     )
 }
 
+/// How the values of a weight are drawn; biases are zero and norms the identity in any case.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Fresh {
+    /// Standard deviation of a normal distribution around zero.
+    pub deviation: f64,
+    /// A row that is zero, if there is one of that number: that of the padding token.
+    pub zero_row: Option<usize>,
+}
+
 /// Fills a module with random weights, as transformers' BERT family does: linear and embedding weights
 /// normal with the given standard deviation, biases zero, norms the identity.
 #[must_use]
 pub fn initialize<B: Backend, M: Module<B>>(module: M, seed: u64, deviation: f64) -> M {
-    struct Fill {
+    let fresh = Fresh {
+        deviation,
+        zero_row: None,
+    };
+    initialize_each(module, seed, |_| fresh)
+}
+
+/// [`initialize`], with each weight drawn as `of` says.
+#[must_use]
+pub fn initialize_each<B: Backend, M: Module<B>>(
+    module: M,
+    seed: u64,
+    of: impl Fn(&ParameterPath) -> Fresh,
+) -> M {
+    struct Fill<F> {
         seed: u64,
-        deviation: f64,
+        of: F,
     }
-    impl<B: Backend> NamedMapper<B> for Fill {
+    impl<B: Backend, F: Fn(&ParameterPath) -> Fresh> NamedMapper<B> for Fill<F> {
         fn map<const D: usize>(
             &mut self,
             path: &ParameterPath,
             parameter: Param<Tensor<B, D>>,
         ) -> Param<Tensor<B, D>> {
             let shape = parameter.lazy_shape();
-            match fresh_values(path, shape.num_elements(), self.seed, self.deviation) {
-                Some(values) => replace(parameter, TensorData::new(values, shape)),
+            let Fresh {
+                deviation,
+                zero_row,
+            } = (self.of)(path);
+            match fresh_values(path, shape.num_elements(), self.seed, deviation) {
+                Some(mut values) => {
+                    let row = zero_row.and_then(|row| values.chunks_mut(shape[D - 1]).nth(row));
+                    if let Some(row) = row {
+                        row.fill(0.0);
+                    }
+                    replace(parameter, TensorData::new(values, shape))
+                }
                 // Forces the lazy constant, so that clones share one value.
                 None => parameter.map(|tensor| tensor),
             }
         }
     }
-    map_named(module, &mut Fill { seed, deviation })
+    map_named(module, &mut Fill { seed, of })
 }
 
 /// Random values of a weight; `None` for biases and norms, which keep their constant.

@@ -33,7 +33,7 @@ pub use dropout::Dropout;
 pub use dtype::cast;
 pub use embedding::Embedding;
 pub use heads::{Heads, Sight};
-pub use init::{initialize, lazy_parameter};
+pub use init::{Fresh, initialize, initialize_each, lazy_parameter};
 pub use linear::{Linear, LoraAdapter};
 pub use lora::{
     Adaptation, Lora, LoraError, Targets, export_adapter, group, has_output_layer, is_in_module,

@@ -8,6 +8,7 @@ mod lora;
 mod mask;
 mod parse;
 mod ranges;
+mod scratch;
 
 use std::path::PathBuf;
 
@@ -47,8 +48,15 @@ pub struct Recipe {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ModelRecipe {
-    /// Hub id or folder.
+    /// Hub id or folder; empty where `config` takes its place.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub base: String,
+    /// A `config.json`, or a folder that holds one: the model is made from scratch, with random weights.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config: Option<PathBuf>,
+    /// With `config`: a `tokenizer.json` or a folder that holds one; the configuration's if omitted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokenizer: Option<PathBuf>,
     /// The task; inferred from the data if omitted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task: Option<TaskKind>,
@@ -267,6 +275,8 @@ impl Default for ModelRecipe {
     fn default() -> Self {
         Self {
             base: "sentence-transformers/all-MiniLM-L6-v2".to_owned(),
+            config: None,
+            tokenizer: None,
             task: None,
             dropout: None,
             gradient_checkpointing: false,

@@ -376,3 +376,41 @@ fn a_file_that_is_not_there_is_an_error_with_its_path() {
     assert_eq!(error.to_string(), "cannot read recipe `no/such.toml`");
     assert!(std::error::Error::source(&error).is_some());
 }
+
+#[test]
+fn a_model_from_scratch_has_a_configuration_in_place_of_a_base() {
+    let recipe = parse("[model]\nconfig = \"tiny.json\"\ntokenizer = \"words\"").unwrap();
+    assert_eq!(recipe.model.source(), "tiny.json");
+    assert_eq!(recipe.model.base, "");
+    assert_snapshot!(toml::to_string(&recipe.model).unwrap(), @r#"
+    config = "tiny.json"
+    tokenizer = "words"
+    gradient_checkpointing = false
+    "#);
+    assert_eq!(parse(&toml::to_string(&recipe).unwrap()).unwrap(), recipe);
+    assert_snapshot!(refusal("[model]\nconfig = \"tiny.json\"\nbase = \"org/name\""), @r"
+    `model.base` and `model.config` are both set
+    `base` is a model to start from (`--model`), `config` makes one with random weights; give one of the two
+    ");
+    assert_snapshot!(refusal("[model]\nconfig = \"c\"\n[data]\ngeneral = \"g.txt\""), @r"
+    `data.general` measures what a base forgets, and with `model.config` there is none
+    leave the key out; `data.valid` takes a file to judge the model by
+    ");
+    assert_snapshot!(refusal("[model]\ntokenizer = \"words\""), @r"
+    recipe key `model.tokenizer` is for `model.config` alone
+    a base has its own tokenizer; leave the key out, or give `model.config` in place of the base
+    ");
+}
+
+#[test]
+fn all_weights_of_a_model_from_scratch_learn() {
+    for method in ["head", "last-layers", "lora"] {
+        let text = format!("[model]\nconfig = \"c\"\n[method]\nkind = \"{method}\"");
+        let error = parse(&text).expect_err(method);
+        assert!(matches!(error, RecipeError::RandomBody { method: named } if named == method));
+    }
+    assert_snapshot!(refusal("[model]\nconfig = \"c\"\n[method]\nkind = \"lora\""), @r#"
+    `method.kind = "lora"` trains a part of a model, and with `model.config` all of it is random
+    leave the method out: frozen random weights teach nothing, so all of them must learn
+    "#);
+}

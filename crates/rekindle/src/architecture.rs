@@ -8,7 +8,7 @@ use rekindle_bert::{BertConfig, BertNames};
 use rekindle_data::TaskKind;
 use rekindle_gpt2::{Gpt2Config, Gpt2Names};
 use rekindle_llama::{LlamaConfig, LlamaNames};
-use rekindle_nn::{CausalLm, CheckpointNames, TrainBackend};
+use rekindle_nn::{CausalLm, CheckpointNames, Fresh, ParameterPath, TrainBackend};
 use rekindle_train::mask_task::MaskTask;
 use rekindle_train::objective::Objective;
 use rekindle_train::recipe::Recipe;
@@ -52,9 +52,9 @@ pub(crate) trait UseDecoder<B: TrainBackend> {
 }
 
 impl Architecture {
-    /// Reads the `config.json` of a folder.
-    pub(crate) fn read(json: &Map<String, Value>, folder: &Path) -> Result<Self, Error> {
-        let path = || folder.join("config.json");
+    /// Reads a `config.json`, which lies at `path`.
+    pub(crate) fn read(json: &Map<String, Value>, path: &Path) -> Result<Self, Error> {
+        let path = || path.to_owned();
         let model_type = json.get("model_type").and_then(Value::as_str);
         let model_type = model_type.unwrap_or_default();
         if let Some(quantization) = json.get("quantization_config") {
@@ -149,6 +149,15 @@ impl Architecture {
             Self::Bert(config) => config.initializer_range,
             Self::Llama(config) => config.initializer_range,
             Self::Gpt2(config) => config.initializer_range,
+        }
+    }
+
+    /// How a weight is drawn where there is no checkpoint.
+    pub(crate) fn fresh(&self, path: &ParameterPath) -> Fresh {
+        match self {
+            Self::Bert(config) => config.fresh(path),
+            Self::Llama(config) => config.fresh(path),
+            Self::Gpt2(config) => config.fresh(path),
         }
     }
 

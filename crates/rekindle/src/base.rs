@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use burn::tensor::backend::Backend;
 use rekindle_bert::WordPredictor;
 use rekindle_data::{LabelSet, Limit, Renderer, TaskKind, TextTokenizer};
-use rekindle_hub::{Checkpoint, Companions, NamedTensor, is_adapter, read_config, save_model};
+use rekindle_hub::{
+    Checkpoint, Companions, LoadError, NamedTensor, is_adapter, read_config, save_model,
+};
 use rekindle_nn::{ExportedTensor, LoadReport, Model, TensorSource, export, export_scaffold, load};
 use rekindle_train::objective::Objective;
 use serde_json::{Map, Value, json};
@@ -22,8 +24,10 @@ use crate::texts::TextsError;
 /// the weights, names and shapes.
 #[derive(Debug)]
 pub struct Base {
-    /// The folder.
+    /// The folder; of a model from scratch, that of its tokenizer.
     pub folder: PathBuf,
+    /// The configuration's file.
+    pub(crate) config: PathBuf,
     /// Its tokenizer.
     pub tokenizer: TextTokenizer,
     /// Writes prompts, chats and texts as tokens; encoders have none.
@@ -31,7 +35,10 @@ pub struct Base {
     /// Sizes and rates of the model.
     pub architecture: Architecture,
     json: Map<String, Value>,
-    checkpoint: Checkpoint,
+    /// None where the model is made from scratch.
+    checkpoint: Option<Checkpoint>,
+    /// What was settled between configuration and tokenizer.
+    pub(crate) notes: Vec<String>,
     /// What changes its weights, and answers in place of its head.
     pub(crate) adapted: Option<Adapted>,
 }
@@ -48,25 +55,52 @@ impl Base {
     /// Reads the folder of a full model.
     pub(crate) fn open_model(folder: &Path) -> Result<Self, Error> {
         let json = read_config(folder)?;
-        let architecture = Architecture::read(&json, folder)?;
         let tokenizer = TextTokenizer::from_folder(folder)?;
+        let mut base = Self::assemble(folder, folder.join("config.json"), json, tokenizer)?;
+        base.checkpoint = Some(Checkpoint::open(folder)?);
+        Ok(base)
+    }
+
+    /// Checks a configuration and a tokenizer against each other; there are no weights yet.
+    pub(crate) fn assemble(
+        folder: &Path,
+        config: PathBuf,
+        json: Map<String, Value>,
+        tokenizer: TextTokenizer,
+    ) -> Result<Self, Error> {
+        let architecture = Architecture::read(&json, &config)?;
         let (highest, rows) = (tokenizer.highest_id(), architecture.vocab_size());
         if highest as usize >= rows {
             return Err(Error::Vocabulary { highest, rows });
         }
         let renderer = match &architecture {
             Architecture::Bert(_) => None,
-            _ => Some(Renderer::open(folder, &tokenizer)?),
+            _ => Some(Renderer::with_config(folder, &tokenizer, &json)?),
         };
         Ok(Self {
             folder: folder.to_owned(),
+            config,
             renderer,
             tokenizer,
             architecture,
             json,
-            checkpoint: Checkpoint::open(folder)?,
+            checkpoint: None,
+            notes: Vec::new(),
             adapted: None,
         })
+    }
+
+    /// Whether there is no checkpoint, and all weights are drawn.
+    pub(crate) fn is_from_scratch(&self) -> bool {
+        self.checkpoint.is_none()
+    }
+
+    /// The weights, which a model from scratch has not.
+    fn checkpoint(&self) -> Result<&Checkpoint, LoadError> {
+        let missing = || LoadError::NoWeights {
+            folder: self.folder.clone(),
+        };
+        self.checkpoint.as_ref().ok_or_else(missing)
     }
 
     /// The files that go with a model trained from this one.
@@ -208,12 +242,12 @@ impl Base {
         let Some(output) = self.architecture.output_prefix(task) else {
             return true;
         };
-        let mut names = self.checkpoint.names();
+        let mut names = self.checkpoint.iter().flat_map(Checkpoint::names);
         names.any(|name| name.starts_with(&output))
     }
 
     /// Fills a model with the checkpoint's weights; what a head lacks is drawn from the seed, and so is
-    /// its last layer if it is not kept.
+    /// its last layer if it is not kept. Without a checkpoint all is drawn.
     pub fn load<B: Backend, M: Model<B>>(
         &self,
         model: M,
@@ -221,6 +255,9 @@ impl Base {
         is_kept: bool,
         seed: u64,
     ) -> Result<(M, LoadReport), Error> {
+        if self.checkpoint.is_none() {
+            return Ok(self.draw::<B, M>(model, task, seed));
+        }
         let (model, report) = self.fill::<B, M>(model, (task, is_kept, seed), &Tensors::new())?;
         self.adapt_loaded::<B, M>(model, report, task)
     }
@@ -238,9 +275,10 @@ impl Base {
                 let loaded = (model, report);
                 let put = adapted.put_on::<B, M>(loaded, names.as_ref(), &self.folder)?;
                 adapted.check_copies(&self.folder, &|wanted| {
-                    let mut all = self.checkpoint.names();
+                    let checkpoint = self.checkpoint()?;
+                    let mut all = checkpoint.names();
                     let found = all.find(|name| names.canonical(name) == wanted);
-                    let read = found.map(|name| self.checkpoint.read_f32(name));
+                    let read = found.map(|name| checkpoint.read_f32(name));
                     read.transpose()
                 })?;
                 Ok(put)
@@ -256,7 +294,7 @@ impl Base {
         (task, is_kept, seed): (TaskKind, bool, u64),
         others: &Tensors,
     ) -> Result<(M, LoadReport), Error> {
-        let checkpoint = &self.checkpoint;
+        let checkpoint = self.checkpoint()?;
         let output = self.architecture.output_prefix(task);
         let is_output = |name: &str| {
             output

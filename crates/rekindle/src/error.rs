@@ -16,6 +16,7 @@ use rekindle_train::error::TrainError;
 use rekindle_train::recipe::RecipeError;
 
 use crate::backend::BackendError;
+use crate::scratch::ScratchError;
 use crate::texts::TextsError;
 
 /// Any failure of the library.
@@ -257,6 +258,9 @@ pub enum Error {
         /// Rows of the embedding.
         rows: usize,
     },
+    /// A model cannot be made from scratch.
+    #[error(transparent)]
+    Scratch(#[from] ScratchError),
     /// The rows asked for are longer than the model can read.
     #[error("`max_length` is {asked}, and the model reads at most {most} tokens")]
     TooLong {

@@ -19,6 +19,7 @@ mod hashes;
 pub mod predict;
 pub mod rows;
 mod samples;
+pub mod scratch;
 pub mod selftest;
 pub mod texts;
 pub mod train;

@@ -95,7 +95,10 @@ pub fn prepare(
     let source = Source::of(&recipe)?;
     let task = source.task(&recipe);
     check(&recipe, task, true)?;
-    let mut base = Base::open(&places.resolve(&recipe.model.base, progress)?)?;
+    let mut base = match &recipe.model.config {
+        Some(config) => Base::from_config(config, recipe.model.tokenizer.as_deref())?,
+        None => Base::open(&places.resolve(&recipe.model.base, progress)?)?,
+    };
     suit(&mut recipe, &base, task)?;
     fix_date(&mut recipe, &mut base, resumed.as_ref())?;
     let max_length = max_length(recipe.data.max_length, &base)?;

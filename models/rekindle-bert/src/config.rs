@@ -1,6 +1,6 @@
 //! `config.json` of the BERT family.
 
-use rekindle_nn::Activation;
+use rekindle_nn::{Activation, Fresh, ParameterPath};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -38,6 +38,8 @@ pub struct BertConfig {
     pub position_rows: usize,
     /// Row of the first token's position: 0, or the padding id + 1 for RoBERTa.
     pub position_offset: usize,
+    /// The token that fills rows up: its fresh embedding is zero.
+    pub padding_id: usize,
     /// Rows of the segment embedding; 0 where there is none.
     pub type_vocab_size: usize,
     /// Added to variances.
@@ -146,6 +148,20 @@ impl BertConfig {
         })
     }
 
+    /// How a weight of a model from scratch is drawn, as in transformers' `_init_weights`; RoBERTa's table
+    /// of positions has a padding row of the same number.
+    pub fn fresh(&self, path: &ParameterPath) -> Fresh {
+        let is_padded = match path.name.strip_prefix("encoder.embeddings.") {
+            Some("word.weight") => true,
+            Some("position.weight") => self.family == Family::Roberta,
+            _ => false,
+        };
+        Fresh {
+            deviation: self.initializer_range,
+            zero_row: is_padded.then_some(self.padding_id),
+        }
+    }
+
     /// The same model with one rate for every dropout.
     #[must_use]
     pub fn with_dropout(self, rate: f64) -> Self {
@@ -229,9 +245,12 @@ impl BertJson {
             return unsupported("is_decoder", "true".to_owned(), "false");
         }
         // transformers' `RobertaConfig` has the padding id 1.
-        let position_offset = match family {
-            Family::Roberta => self.pad_token_id.unwrap_or(1) + 1,
-            Family::Bert | Family::DistilBert => 0,
+        let (padding_id, position_offset) = match family {
+            Family::Roberta => {
+                let padding_id = self.pad_token_id.unwrap_or(1);
+                (padding_id, padding_id + 1)
+            }
+            Family::Bert | Family::DistilBert => (self.pad_token_id.unwrap_or(0), 0),
         };
         let head_dropout = self.classifier_dropout.unwrap_or(self.hidden_dropout_prob);
         Ok(BertConfig {
@@ -245,6 +264,7 @@ impl BertJson {
             activation: activation("hidden_act", &self.hidden_act)?,
             position_rows: self.max_position_embeddings,
             position_offset,
+            padding_id,
             type_vocab_size: self.type_vocab_size,
             norm_epsilon: self.layer_norm_eps,
             hidden_dropout: self.hidden_dropout_prob,
@@ -278,6 +298,8 @@ struct DistilBertJson {
     initializer_range: f64,
     #[serde(default = "yes")]
     tie_word_embeddings: bool,
+    #[serde(default)]
+    pad_token_id: usize,
 }
 
 impl DistilBertJson {
@@ -293,6 +315,7 @@ impl DistilBertJson {
             activation: activation("activation", &self.activation)?,
             position_rows: self.max_position_embeddings,
             position_offset: 0,
+            padding_id: self.pad_token_id,
             type_vocab_size: 0,
             // Fixed in transformers' `modeling_distilbert.py`.
             norm_epsilon: 1e-12,

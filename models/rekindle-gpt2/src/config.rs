@@ -1,6 +1,6 @@
 //! `config.json` of GPT-2.
 
-use rekindle_nn::{Activation, Heads, Sight};
+use rekindle_nn::{Activation, Fresh, Heads, ParameterPath, Sight};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -100,6 +100,20 @@ impl Gpt2Config {
             keys: self.num_heads,
             size: self.hidden_size / self.num_heads,
             sight: Sight::Causal { window: None },
+        }
+    }
+
+    /// How a weight of a model from scratch is drawn, as in transformers' `_init_weights`: what adds to the
+    /// residual path is smaller by the root of the number of such layers (Radford et al., 2019).
+    pub fn fresh(&self, path: &ParameterPath) -> Fresh {
+        let scale = if path.name.ends_with("c_proj.weight") {
+            1.0 / (2.0 * self.num_layers as f64).sqrt()
+        } else {
+            1.0
+        };
+        Fresh {
+            deviation: self.initializer_range * scale,
+            zero_row: None,
         }
     }
 
@@ -256,5 +270,20 @@ mod tests {
             refused(json!({"model_type": "gptj"})),
             "not a GPT-2: `gptj`"
         );
+    }
+
+    #[test]
+    fn what_adds_to_the_residual_path_is_drawn_smaller() {
+        let config = read(&json!({"initializer_range": 0.04})).unwrap();
+        let deviation = |name: &str| {
+            let path = ParameterPath {
+                name: format!("transformer.h.1.{name}.weight"),
+                layer: "Linear".to_owned(),
+            };
+            config.fresh(&path).deviation
+        };
+        assert_eq!(deviation("attn.c_attn"), 0.04);
+        assert_eq!(deviation("attn.c_proj"), 0.02);
+        assert_eq!(deviation("mlp.c_proj"), 0.02);
     }
 }

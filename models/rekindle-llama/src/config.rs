@@ -1,6 +1,6 @@
 //! `config.json` of the Llama family.
 
-use rekindle_nn::{Heads, Rotary, Sight};
+use rekindle_nn::{Fresh, Heads, ParameterPath, Rotary, Sight};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -51,6 +51,8 @@ pub struct LlamaConfig {
     pub attention_dropout: f64,
     /// Standard deviation of fresh weights.
     pub initializer_range: f64,
+    /// The token that fills rows up, if there is one: its fresh embedding is zero.
+    pub padding_id: Option<usize>,
 }
 
 /// Why a `config.json` cannot be used.
@@ -142,6 +144,15 @@ impl LlamaConfig {
         }
     }
 
+    /// How a weight of a model from scratch is drawn, as in transformers' `_init_weights`.
+    pub fn fresh(&self, path: &ParameterPath) -> Fresh {
+        let is_embedding = path.name.ends_with("embed_tokens.weight");
+        Fresh {
+            deviation: self.initializer_range,
+            zero_row: self.padding_id.filter(|_| is_embedding),
+        }
+    }
+
     /// The same model with one rate for every dropout.
     #[must_use]
     pub fn with_dropout(self, rate: f64) -> Self {
@@ -199,6 +210,8 @@ struct LlamaJson {
     #[serde(default = "window_layers")]
     max_window_layers: usize,
     layer_types: Option<Vec<String>>,
+    /// Older files have -1 for none.
+    pad_token_id: Option<i64>,
 }
 
 impl LlamaJson {
@@ -245,6 +258,7 @@ impl LlamaJson {
             norm_epsilon: self.rms_norm_eps,
             attention_dropout: self.attention_dropout.unwrap_or(0.0),
             initializer_range: self.initializer_range,
+            padding_id: self.pad_token_id.and_then(|id| usize::try_from(id).ok()),
         })
     }
 

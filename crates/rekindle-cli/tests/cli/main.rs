@@ -16,6 +16,7 @@ mod refused_rows;
 mod refused_settings;
 mod resume;
 mod runs;
+mod scratch;
 mod stops;
 mod teaches;
 mod texts;

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use tokenizers::Tokenizer;
 
 use super::RenderError;
+use crate::TextTokenizer;
 
 /// Roles of special tokens, by which templates name them.
 const NAMED: [&str; 7] = [
@@ -41,14 +42,17 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    /// Reads `tokenizer_config.json`, `special_tokens_map.json`, `chat_template.jinja`,
-    /// `generation_config.json` and `config.json`, as far as they exist.
-    pub(super) fn read(folder: &Path, tokenizer: &Tokenizer) -> Result<Self, RenderError> {
+    /// Reads `tokenizer_config.json`, `special_tokens_map.json`, `chat_template.jinja` and
+    /// `generation_config.json`, as far as they exist; the model's `config.json` is given.
+    pub(super) fn read(
+        folder: &Path,
+        tokenizer: &Tokenizer,
+        model: &Map<String, Value>,
+    ) -> Result<Self, RenderError> {
         let path = folder.join("tokenizer_config.json");
         let config = object(&path)?;
         let map = object(&folder.join("special_tokens_map.json"))?;
         let generation = object(&folder.join("generation_config.json"))?;
-        let model = object(&folder.join("config.json"))?;
         let mut named = Vec::new();
         for name in NAMED {
             if let Some(text) = text_of(config.get(name)).or_else(|| text_of(map.get(name))) {
@@ -66,7 +70,7 @@ impl Settings {
                 }
             // A name that is given as null means that there is no such token.
             } else if (name == "eos_token" || !config.contains_key(name))
-                && let Some(id) = ids_of(&generation, &model, name).first()
+                && let Some(id) = ids_of(&generation, model, name).first()
                 && let Some(text) = tokenizer.id_to_token(*id)
             {
                 named.push((name, Special { text, id: *id }));
@@ -77,7 +81,7 @@ impl Settings {
         let own = own.map(|(_, token)| token.id);
         for id in own
             .into_iter()
-            .chain(ids_of(&generation, &model, "eos_token"))
+            .chain(ids_of(&generation, model, "eos_token"))
         {
             if !ends.contains(&id) {
                 ends.push(id);
@@ -100,6 +104,21 @@ impl Settings {
         let found = self.named.iter().find(|(other, _)| *other == name);
         found.map(|(_, token)| token)
     }
+}
+
+/// The ids of the special tokens that the files beside a `tokenizer.json` name, by their roles.
+pub fn special_ids(
+    folder: &Path,
+    tokenizer: &TextTokenizer,
+) -> Result<Vec<(&'static str, u32)>, RenderError> {
+    let config = object(&folder.join("tokenizer_config.json"))?;
+    let map = object(&folder.join("special_tokens_map.json"))?;
+    let id = |name: &str| {
+        let text = text_of(config.get(name)).or_else(|| text_of(map.get(name)))?;
+        tokenizer.inner().token_to_id(&text)
+    };
+    let found = NAMED.into_iter().filter_map(|name| Some((name, id(name)?)));
+    Ok(found.collect())
 }
 
 /// The ids that `generation_config.json` and `config.json` give for a role, as `eos_token_id`.
@@ -146,7 +165,7 @@ fn template(
 }
 
 /// The object in a JSON file; empty without the file.
-fn object(path: &Path) -> Result<Map<String, Value>, RenderError> {
+pub(super) fn object(path: &Path) -> Result<Map<String, Value>, RenderError> {
     let Some(text) = file(path)? else {
         return Ok(Map::new());
     };

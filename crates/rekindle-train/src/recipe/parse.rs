@@ -74,6 +74,23 @@ pub enum RecipeError {
     /// Targets that cannot be read.
     #[error("recipe key `method.targets` cannot be used")]
     Targets(#[from] LoraError),
+    /// A base, and a configuration to make a model of.
+    #[error("`model.base` and `model.config` are both set")]
+    TwoModels,
+    /// A tokenizer beside a base.
+    #[error("recipe key `model.tokenizer` is for `model.config` alone")]
+    OnlyOfScratch,
+    /// A text to measure what a model from scratch forgets.
+    #[error("`data.general` measures what a base forgets, and with `model.config` there is none")]
+    NothingToForget,
+    /// A method that leaves random weights as they are.
+    #[error(
+        "`method.kind = \"{method}\"` trains a part of a model, and with `model.config` all of it is random"
+    )]
+    RandomBody {
+        /// The method.
+        method: String,
+    },
     /// A `key=value` pair without an equals sign.
     #[error("not of the form `key=value`: `{0}`")]
     Pair(String),
@@ -92,6 +109,10 @@ impl RecipeError {
                 Some("the multiplier scales the method's default rate; give one of the two".into())
             }
             Self::OnlyOfLora { .. } => Some("add `--method lora`, or leave the key out".into()),
+            Self::TwoModels
+            | Self::OnlyOfScratch
+            | Self::NothingToForget
+            | Self::RandomBody { .. } => self.hint_of_scratch(),
             Self::Targets(source) => source.hint(),
             Self::Pair(_) => Some("for example `--set train.warmup=100`".into()),
             Self::Read { path, source } if source.kind() == ErrorKind::IsADirectory => {
@@ -193,7 +214,7 @@ impl Recipe {
         for (section, values) in table {
             check_types(section, values)?;
         }
-        let recipe: Self = Value::Table(table.clone())
+        let mut recipe: Self = Value::Table(table.clone())
             .try_into()
             .map_err(|source| type_error("recipe", &Value::Table(table.clone()), &source))?;
         let has_rate = |key| {
@@ -206,6 +227,7 @@ impl Recipe {
         if has_rate("learning_rate") && is_scaled {
             return Err(RecipeError::TwoLearningRates);
         }
+        recipe.check_scratch(table)?;
         recipe.method.check_lora()?;
         ranges::check(&recipe)?;
         Ok(recipe)

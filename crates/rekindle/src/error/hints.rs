@@ -18,6 +18,7 @@ impl Error {
             Self::Adapt(error) => error.hint(),
             Self::Adapter(error) => error.hint(),
             Self::Weights(error) => error.hint(),
+            Self::Scratch(error) => error.hint(),
             Self::Backend(error) => error.hint(),
             Self::Train(error) => error.hint(),
             Self::Save(error) => error.hint(),

@@ -116,7 +116,8 @@ impl Briefing {
         (train, valid): (&dyn RowSource, usize),
         plan: &Plan,
     ) -> Result<(), Error> {
-        self.notes.extend(base.tokenizer.notes().iter().cloned());
+        let notes = base.tokenizer.notes().iter().chain(&base.notes);
+        self.notes.extend(notes.cloned());
         if base.adapted.is_some() {
             let note = "the model is an adapter: it goes on with its rank and its layers";
             self.notes.push(note.to_owned());

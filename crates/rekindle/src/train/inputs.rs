@@ -16,9 +16,17 @@ pub(super) struct Inputs {
 impl Inputs {
     pub(super) fn of(run: &Prepared) -> Result<Self, Error> {
         let base = &run.base;
-        let mut hashes = weights(&base.folder)?;
-        for name in ["config.json", "tokenizer.json"] {
-            hashes.insert(name.to_owned(), hash(&base.folder.join(name))?);
+        let mut hashes = if base.is_from_scratch() {
+            Hashes::new()
+        } else {
+            weights(&base.folder)?
+        };
+        let tokenizer = base.folder.join("tokenizer.json");
+        for (name, path) in [
+            ("config.json", &base.config),
+            ("tokenizer.json", &tokenizer),
+        ] {
+            hashes.insert(name.to_owned(), hash(path)?);
         }
         // These decide how a prompt becomes tokens.
         let texts = [

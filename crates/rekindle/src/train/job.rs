@@ -234,7 +234,7 @@ impl Prepared {
         Start {
             run: self.folder.name(),
             task: self.objective.task().to_string(),
-            model: self.recipe.model.base.clone(),
+            model: self.recipe.model.source(),
             backend: session.backend.clone(),
             steps: self.plan.total_steps,
             epochs: self.plan.epochs(),

@@ -34,7 +34,7 @@ impl RunFolder {
     /// A taken name that came from a template gets a number.
     pub fn plan(recipe: &Recipe, task: TaskKind) -> Result<Self, Error> {
         let template = &recipe.run.output;
-        let model = model_name(&recipe.model.base);
+        let model = model_name(&recipe.model.source());
         let path = template
             .replace("{date}", &jiff::Zoned::now().date().to_string())
             .replace("{model}", &model)
@@ -170,8 +170,9 @@ impl RunFolder {
 fn model_name(base: &str) -> String {
     let mut parts = base
         .split(['/', '\\'])
-        .filter(|part| !matches!(*part, "" | "." | ".." | "model"));
+        .filter(|part| !matches!(*part, "" | "." | ".." | "model" | "config.json"));
     let name = parts.next_back().unwrap_or("model");
+    let name = name.strip_suffix(".json").unwrap_or(name);
     name.split('@').next().unwrap_or(name).to_owned()
 }
 
@@ -184,5 +185,8 @@ mod tests {
         assert_eq!(model_name("org/name@main"), "name");
         assert_eq!(model_name("./runs/first/model/"), "first");
         assert_eq!(model_name("model"), "model");
+        assert_eq!(model_name("tiny/config.json"), "tiny");
+        assert_eq!(model_name("configs/tiny.json"), "tiny");
+        assert_eq!(model_name("config.json"), "model");
     }
 }

@@ -110,3 +110,20 @@ fn biases_follow_each_variant_s_rules() {
     assert_eq!(biases("qwen3", all()), [true, true, false]);
     assert_eq!(biases("qwen3", json!({})), [false, false, false]);
 }
+
+#[test]
+fn the_padding_row_of_a_fresh_embedding_is_zero() {
+    let path = |name: &str| ParameterPath {
+        name: format!("model.{name}.weight"),
+        layer: "Linear".to_owned(),
+    };
+    let zero = |json, name| read("llama", &json).unwrap().fresh(&path(name)).zero_row;
+    assert_eq!(zero(json!({"pad_token_id": 3}), "embed_tokens"), Some(3));
+    assert_eq!(
+        zero(json!({"pad_token_id": 3}), "layers.0.mlp.up_proj"),
+        None
+    );
+    // Older files say so that there is none.
+    assert_eq!(zero(json!({"pad_token_id": -1}), "embed_tokens"), None);
+    assert_eq!(zero(json!({}), "embed_tokens"), None);
+}
