@@ -1,5 +1,6 @@
 //! The command line.
 
+mod tokenizer;
 mod writing;
 
 use std::path::PathBuf;
@@ -7,6 +8,7 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use rekindle::data::TaskKind;
 
+pub(crate) use tokenizer::{Tokenizer, TokenizerCommand, TokenizerForm, TrainTokenizer};
 pub(crate) use writing::{Chat, Generate, LanguageModel, Line, Writing};
 
 /// Fine-tunes pre-trained transformers on any GPU, or on a CPU.
@@ -31,6 +33,8 @@ pub(crate) enum Command {
     Chat(Chat),
     /// Fold an adapter into its base, or copy it.
     Export(Export),
+    /// Make a tokenizer from texts, for a model from scratch.
+    Tokenizer(Tokenizer),
     /// List training runs, or compare some.
     Runs(Runs),
     /// Show a run, or all runs, on a web page that follows them live.

@@ -20,6 +20,7 @@ mod progress;
 mod restart;
 mod runs;
 mod stream;
+mod tokenizer;
 mod train;
 mod verify;
 mod watch;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         Command::Generate(arguments) => generate::run(&arguments),
         Command::Chat(arguments) => chat::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
+        Command::Tokenizer(arguments) => tokenizer::run(&arguments),
         Command::Runs(arguments) => runs::run(&arguments),
         Command::Dashboard(arguments) => runs::serve(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),

@@ -18,6 +18,7 @@ mod source;
 mod split;
 mod task;
 mod tokenizer;
+mod vocabulary;
 
 pub use audit::{duplicates, overlap};
 pub use documents::{Documents, UnknownDocuments};
@@ -34,3 +35,4 @@ pub use source::Source;
 pub use split::{Split, stratified_split};
 pub use task::{Inference, TaskKind, UnknownTask, infer_task, is_text_alone};
 pub use tokenizer::{Encoded, EncodedWords, Limit, TextTokenizer, TokenizerError, Truncation};
+pub use vocabulary::{NewTokenizer, TokenizerKind, TokenizerRecipe, VocabularyError};

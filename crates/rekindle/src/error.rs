@@ -8,7 +8,7 @@ use rekindle_checkpoint::{ListError, LockError};
 use rekindle_corpus::CorpusError;
 use rekindle_dashboard::ReadError;
 use rekindle_dashboard::server::ServeError;
-use rekindle_data::{DataError, RenderError, TaskKind, TokenizerError};
+use rekindle_data::{DataError, RenderError, TaskKind, TokenizerError, VocabularyError};
 use rekindle_generate::GenerateError;
 use rekindle_hub::{AdapterError, HubError, LoadError, SaveError};
 use rekindle_nn::{LoraError, WeightsError};
@@ -258,6 +258,9 @@ pub enum Error {
         /// Rows of the embedding.
         rows: usize,
     },
+    /// A tokenizer cannot be made.
+    #[error(transparent)]
+    NewTokenizer(#[from] VocabularyError),
     /// A model cannot be made from scratch.
     #[error(transparent)]
     Scratch(#[from] ScratchError),

@@ -22,6 +22,7 @@ mod samples;
 pub mod scratch;
 pub mod selftest;
 pub mod texts;
+pub mod tokenizer;
 pub mod train;
 
 pub use error::Error;

@@ -21,5 +21,6 @@ mod stops;
 mod teaches;
 mod texts;
 mod trains;
+mod vocabulary;
 mod writer;
 mod writes;

@@ -19,6 +19,7 @@ impl Error {
             Self::Adapter(error) => error.hint(),
             Self::Weights(error) => error.hint(),
             Self::Scratch(error) => error.hint(),
+            Self::NewTokenizer(error) => error.hint(),
             Self::Backend(error) => error.hint(),
             Self::Train(error) => error.hint(),
             Self::Save(error) => error.hint(),
