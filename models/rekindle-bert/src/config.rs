@@ -296,10 +296,9 @@ struct DistilBertJson {
     seq_classif_dropout: f64,
     #[serde(default = "deviation")]
     initializer_range: f64,
+    pad_token_id: Option<usize>,
     #[serde(default = "yes")]
     tie_word_embeddings: bool,
-    #[serde(default)]
-    pad_token_id: usize,
 }
 
 impl DistilBertJson {
@@ -315,7 +314,7 @@ impl DistilBertJson {
             activation: activation("activation", &self.activation)?,
             position_rows: self.max_position_embeddings,
             position_offset: 0,
-            padding_id: self.pad_token_id,
+            padding_id: self.pad_token_id.unwrap_or(0),
             type_vocab_size: 0,
             // Fixed in transformers' `modeling_distilbert.py`.
             norm_epsilon: 1e-12,
