@@ -55,6 +55,7 @@ mod progress;
 mod rows;
 mod source;
 mod store;
+mod texts;
 mod writer;
 
 pub use corpus::Corpus;
@@ -63,3 +64,4 @@ pub use progress::Progress;
 pub use rekindle_data::Documents;
 pub use rows::{HELD_OUT, TextRows};
 pub use store::TokenStore;
+pub use texts::texts;

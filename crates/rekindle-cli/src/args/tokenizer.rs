@@ -26,7 +26,7 @@ pub(crate) struct TrainTokenizer {
     /// The most tokens, special ones and the alphabet included.
     #[arg(long, value_name = "N")]
     pub(crate) vocab_size: usize,
-    /// Text files: `.txt`, a text a line, or JSONL with `text`; or folders of them.
+    /// Text files, plain or JSONL with `text`; folders of them, or patterns; may be repeated.
     #[arg(long, value_name = "FILE|DIR", required = true, num_args = 1..)]
     pub(crate) data: Vec<PathBuf>,
     /// Folder to write, new or empty.
