@@ -9,7 +9,6 @@ pub mod error;
 pub mod evaluate;
 pub mod events;
 pub mod mask_task;
-pub mod masked;
 pub mod method;
 pub mod metrics;
 pub mod objective;

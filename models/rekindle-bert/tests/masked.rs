@@ -3,12 +3,16 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use burn::module::AutodiffModule;
+use burn_autodiff::Autodiff;
 use burn_flex::Flex;
 use rekindle_bert::{BertConfig, BertNames, WordPredictor};
 use rekindle_hub::Checkpoint;
 use rekindle_nn::{LoadReport, TensorSource, export, load};
-use rekindle_testkit::{Fixture, masked_logits_equal};
-use rekindle_train::batch::Layout;
+use rekindle_testkit::{Fixture, Subject, laws::plain_recipe, masked_logits_equal};
+use rekindle_train::batch::{Layout, Row};
+use rekindle_train::mask_task::MaskTask;
+use rekindle_train::objective::Target;
 
 type B = Flex;
 type Tensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
@@ -156,4 +160,40 @@ fn an_output_layer_of_its_own_is_refused_by_name() {
                 .to_owned()
         )
     );
+}
+
+#[test]
+fn rows_with_nothing_hidden_change_nothing() {
+    let fixture = fixture("bert-mask");
+    let config = BertConfig::from_json(&fixture.config).expect("the configuration is known");
+    let rows: Vec<Row> = fixture.batches.concat().into_iter().take(3).collect();
+    let train = |rows: Vec<Row>, batch_size| {
+        let model = config.word_predictor::<Autodiff<Flex>>(&burn_flex::FlexDevice);
+        let subject = Subject::random(model, MaskTask, fixture.objective(), rows);
+        let runner = subject.runner(Layout::Ragged, batch_size);
+        let valid = subject.model.valid();
+        let evaluated = runner.evaluate(&valid, &subject.rows, &burn_flex::FlexDevice);
+        let mut recipe = plain_recipe(3, batch_size, 1e-2);
+        recipe.train.accumulate = 6 / batch_size;
+        let (_, steps, _) = subject.train(&recipe, Layout::Ragged);
+        let losses: Vec<f64> = steps.iter().map(|step| step.loss).collect();
+        (evaluated.loss, losses)
+    };
+    let empty = Row {
+        target: Target::Masked(Vec::new()),
+        ..rows[0].clone()
+    };
+    let with_empty: Vec<Row> = rows
+        .iter()
+        .flat_map(|row| [row.clone(), empty.clone()])
+        .collect();
+    let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-5 * b, "{a} {b}");
+    // One alone in a batch, and one beside another row.
+    let (loss, losses) = train(rows, 6);
+    for batch_size in [1, 2] {
+        let (found_loss, found) = train(with_empty.clone(), batch_size);
+        near(found_loss, loss);
+        assert_eq!(found.len(), losses.len());
+        found.iter().zip(&losses).for_each(|(a, b)| near(*a, *b));
+    }
 }

@@ -143,8 +143,12 @@ where
         };
         let pieces = window.iter().flat_map(|batch| batch.chunks(piece));
         for (micro_batch, piece) in pieces.enumerate() {
-            let rows: Vec<&Row> = piece.iter().map(AsRef::as_ref).collect();
-            self.pass(micro_batch, &rows, &mut passes)?;
+            let rows = piece.iter().map(AsRef::as_ref);
+            // Of special tokens alone, none can be hidden.
+            let rows: Vec<&Row> = rows.filter(|row| row.target.num_outputs() > 0).collect();
+            if !rows.is_empty() {
+                self.pass(micro_batch, &rows, &mut passes)?;
+            }
         }
         Ok(passes)
     }
