@@ -19,7 +19,7 @@ fn entries(cache: &Path) -> Vec<String> {
     let entries = fs::read_dir(cache.join("tokens")).unwrap();
     let mut names: Vec<_> = entries
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .filter(|name| !name.ends_with(".lock"))
+        .filter(|name| Path::new(name).extension() != Some("lock".as_ref()))
         .collect();
     names.sort();
     names
@@ -94,26 +94,26 @@ type Damage = (&'static str, fn(&Path));
 fn a_damaged_or_foreign_folder_is_made_again() {
     let damages: [Damage; 9] = [
         ("a flipped bit of a token", |folder| {
-            flip(&folder.join("tokens.bin"))
+            flip(&folder.join("tokens.bin"));
         }),
         ("a flipped bit of an end", |folder| {
-            flip(&folder.join("documents.bin"))
+            flip(&folder.join("documents.bin"));
         }),
         ("tokens cut short", |folder| cut(&folder.join("tokens.bin"))),
         ("no ends", |folder| {
-            fs::remove_file(folder.join("documents.bin")).unwrap()
+            fs::remove_file(folder.join("documents.bin")).unwrap();
         }),
         ("no manifest", |folder| {
-            fs::remove_file(folder.join("manifest.json")).unwrap()
+            fs::remove_file(folder.join("manifest.json")).unwrap();
         }),
         ("half a manifest", |folder| {
-            cut(&folder.join("manifest.json"))
+            cut(&folder.join("manifest.json"));
         }),
         ("another version", |folder| {
-            replace(folder, "\"version\": 1", "\"version\": 2")
+            replace(folder, "\"version\": 1", "\"version\": 2");
         }),
         ("another key", |folder| {
-            replace(folder, "\"key\": \"", "\"key\": \"0")
+            replace(folder, "\"key\": \"", "\"key\": \"0");
         }),
         ("a file in its place", |folder| {
             fs::remove_dir_all(folder).unwrap();

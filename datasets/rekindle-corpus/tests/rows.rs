@@ -14,8 +14,7 @@ const WORDS: [&str; 6] = ["room", "quietly", "the", "film", "a", "東京"];
 /// Lines of one word to thirty, more of them than one group of ends has.
 fn lines(count: usize) -> String {
     let line = |number: usize| {
-        let words =
-            (0..1 + number * 7 % 30).map(|word| WORDS[(number + word * word) % WORDS.len()]);
+        let words = (0..=number * 7 % 30).map(|word| WORDS[(number + word * word) % WORDS.len()]);
         words.collect::<Vec<_>>().join(" ") + "\n"
     };
     (0..count).map(line).collect()
