@@ -351,6 +351,29 @@ fn a_turn_that_cannot_be_traced_is_an_error_that_names_it() {
 }
 
 #[test]
+fn a_content_that_the_template_looks_at_hides_no_other() {
+    // No prompt is the beginning of such a chat, and what begins with `!` is written otherwise.
+    let template = "{{ messages | length }}{% for m in messages %}{% if m.content.startswith('!') %}\
+        {{ '<|im_start|>' + m.content[1:] }}{% else %}{{ '<|im_start|>said ' + m.content }}{% endif %}\
+        {{ '<|im_end|>' }}{% endfor %}";
+    let renderer = renderer(&eos(), Some(template));
+    let chat = chat(&[
+        (Role::User, "!a"),
+        (Role::Assistant, "b"),
+        (Role::User, "c"),
+        (Role::Assistant, "d"),
+        (Role::User, "e"),
+        (Role::Assistant, "f"),
+    ]);
+    let (ids, weights) = row(renderer.example(&chat, NO_LIMIT, 0.0).unwrap());
+    assert_eq!(
+        marked(&ids, &weights),
+        "6<|im_start|>a<|im_end|><|im_start|>said ⟦b<|im_end|>⟧<|im_start|>said c<|im_end|>\
+         <|im_start|>said ⟦d<|im_end|>⟧<|im_start|>said e<|im_end|><|im_start|>said ⟦f<|im_end|>⟧"
+    );
+}
+
+#[test]
 fn the_end_of_a_tool_call_is_not_that_of_the_answer_of_the_tool() {
     // Calls end with a token that is no end token here, and only they do.
     let template = "{% for m in messages %}{{ '<|im_start|>' + m.role }}{% if m.tool_calls %}\

@@ -103,5 +103,8 @@ fn a_day_that_nothing_writes_is_refused() {
     hint: remove `data.date`
     ");
     let wrong = ["train", "recipe.toml", "--set", "data.date=tomorrow"];
-    assert_snapshot!(place.refusal(&wrong), @"");
+    assert_snapshot!(place.refusal(&wrong), @r#"
+    error: recipe key `data.date` must be a day, such as 2026-11-25: "tomorrow"
+    hint: leave it out for the default
+    "#);
 }

@@ -168,7 +168,7 @@ pub(super) fn day<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<D
     };
     match text.parse() {
         Ok(day) => Ok(Some(day)),
-        Err(_) => Err(D::Error::custom("a day is written as 2026-11-25")),
+        Err(_) => Err(D::Error::custom("expected a day, such as 2026-11-25")),
     }
 }
 
