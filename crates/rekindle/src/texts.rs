@@ -35,31 +35,35 @@ pub(crate) fn are_texts(recipe: &Recipe) -> Result<bool, Error> {
             Err(TextsError::NoTexts.into())
         }
         Some(TaskKind::Mask | TaskKind::Distill) => Ok(true),
-        Some(TaskKind::Generate) | None if !paths.is_empty() => {
-            let are_texts = paths.iter().map(|path| is_text(path));
-            Ok(are_texts
-                .collect::<Result<Vec<_>, _>>()?
-                .into_iter()
-                .all(|is_text| is_text))
+        Some(TaskKind::Generate) | None => {
+            let is_given = recipe.model.task.is_some();
+            let mut are_texts = !paths.is_empty();
+            for path in paths {
+                are_texts &= is_text(path, is_given)?;
+            }
+            Ok(are_texts)
         }
-        _ => Ok(false),
+        Some(_) => Ok(false),
     }
 }
 
 /// Whether a path names raw text: a folder, a pattern, a plain text, or rows of which the first is a text
-/// alone.
-fn is_text(path: &Path) -> Result<bool, Error> {
+/// alone. A `.txt` may hold a table of another task, unless the task is given.
+fn is_text(path: &Path, is_given: bool) -> Result<bool, Error> {
     if !path.is_file() {
         let is_pattern = path.to_string_lossy().contains(['*', '?', '[']);
         return Ok(path.is_dir() || is_pattern);
     }
+    let is_plain = path.extension().is_some_and(|extension| extension == "txt");
     match guess(path)?.map(|guess| guess.format) {
         Some(Format::Text) => Ok(true),
         Some(format @ Format::Jsonl) => {
             let first = Records::open(path, Some(format))?.next();
-            Ok(first.is_some_and(|row| row.is_ok_and(|row| is_text_alone(&row))))
+            let is_row = first.as_ref().is_some_and(Result::is_ok);
+            let is_alone = first.is_some_and(|row| row.is_ok_and(|row| is_text_alone(&row)));
+            Ok(is_alone || (is_given && is_plain && !is_row))
         }
-        _ => Ok(false),
+        _ => Ok(is_given && is_plain),
     }
 }
 

@@ -115,8 +115,12 @@ fn an_adapted_output_layer_answers_as_it_was_trained() {
         "flex",
     ];
     let refused = place.call(&predict).expect_code(2).err;
-    let told = "holds `lm_head.base_layer.weight`, and its base `base` has other values there";
-    assert!(refused.contains(told), "{refused}");
+    let base = place.path("base");
+    let told = format!(
+        "holds `lm_head.base_layer.weight`, and its base `{}` has other values there",
+        base.display()
+    );
+    assert!(refused.contains(&told), "{refused}");
 }
 
 #[test]

@@ -64,7 +64,7 @@ fn an_unknown_metric() {
 #[test]
 fn an_unknown_task_or_method() {
     assert_snapshot!(refusal(&["--task", "clasify"]), @r#"
-    error: recipe key `model.task` must be one of `classify`, `multi-label`, `regress`, `tag`, `generate`: "clasify"
+    error: recipe key `model.task` must be one of `classify`, `multi-label`, `regress`, `tag`, `generate`, `mask`, `distill`: "clasify"
     hint: leave it out for the default
     "#);
     assert_snapshot!(refusal(&["--method", "tail"]), @r#"

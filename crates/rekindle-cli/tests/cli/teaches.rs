@@ -295,6 +295,8 @@ fn a_run_on_prompts_resumes_to_the_same_adapter() {
 #[test]
 fn what_to_try_next_asks_as_the_instructions_were_asked() {
     let place = place();
+    // An instruction stands in many words.
+    place.configure("base", &[("max_position_embeddings", json!(512))]);
     let row = |word: &str| json!({"instruction": format!("Say {word}"), "output": word});
     place.rows("train.jsonl", &["one", "two", "three"].map(row));
     let sample = ["--set", "train.samples=[\"Say two\"]"];
