@@ -1,6 +1,6 @@
 //! `config.json` of the BERT family.
 
-use rekindle_nn::{Activation, Fresh, ParameterPath};
+use rekindle_nn::Activation;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -146,20 +146,6 @@ impl BertConfig {
             value: "false".to_owned(),
             known: "true".to_owned(),
         })
-    }
-
-    /// How a weight of a model from scratch is drawn, as in transformers' `_init_weights`; RoBERTa's table
-    /// of positions has a padding row of the same number.
-    pub fn fresh(&self, path: &ParameterPath) -> Fresh {
-        let is_padded = match path.name.strip_prefix("encoder.embeddings.") {
-            Some("word.weight") => true,
-            Some("position.weight") => self.family == Family::Roberta,
-            _ => false,
-        };
-        Fresh {
-            deviation: self.initializer_range,
-            zero_row: is_padded.then_some(self.padding_id),
-        }
     }
 
     /// The same model with one rate for every dropout.

@@ -1,8 +1,8 @@
 //! Names of the BERT family's tensors on the Hub.
 
-use rekindle_nn::{CheckpointNames, ParameterPath};
+use rekindle_nn::{CheckpointNames, Fresh, ParameterPath};
 
-use crate::Family;
+use crate::{BertConfig, Family};
 
 /// The names that one architecture gives its tensors.
 #[derive(Clone, Copy, Debug)]
@@ -225,6 +225,22 @@ impl BertNames {
             ("dense", Family::DistilBert) => "vocab_transform",
             ("norm", Family::DistilBert) => "vocab_layer_norm",
             (_, Family::DistilBert) => "vocab_projector",
+        }
+    }
+}
+
+impl BertConfig {
+    /// How a weight of a model from scratch is drawn, as in transformers' `_init_weights`; RoBERTa's table
+    /// of positions has a padding row of the same number.
+    pub fn fresh(&self, path: &ParameterPath) -> Fresh {
+        let is_padded = match path.name.strip_prefix("encoder.embeddings.") {
+            Some("word.weight") => true,
+            Some("position.weight") => self.family == Family::Roberta,
+            _ => false,
+        };
+        Fresh {
+            deviation: self.initializer_range,
+            zero_row: is_padded.then_some(self.padding_id),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `config.json` of GPT-2.
 
-use rekindle_nn::{Activation, Fresh, Heads, ParameterPath, Sight};
+use rekindle_nn::{Activation, Heads, Sight};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -100,20 +100,6 @@ impl Gpt2Config {
             keys: self.num_heads,
             size: self.hidden_size / self.num_heads,
             sight: Sight::Causal { window: None },
-        }
-    }
-
-    /// How a weight of a model from scratch is drawn, as in transformers' `_init_weights`: what adds to the
-    /// residual path is smaller by the root of the number of such layers (Radford et al., 2019).
-    pub fn fresh(&self, path: &ParameterPath) -> Fresh {
-        let scale = if path.name.ends_with("c_proj.weight") {
-            1.0 / (2.0 * self.num_layers as f64).sqrt()
-        } else {
-            1.0
-        };
-        Fresh {
-            deviation: self.initializer_range * scale,
-            zero_row: None,
         }
     }
 
@@ -228,6 +214,7 @@ fn yes() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rekindle_nn::ParameterPath;
     use serde_json::json;
 
     fn read(extra: &Value) -> Result<Gpt2Config, ConfigError> {

@@ -1,6 +1,8 @@
 //! Names of GPT-2's tensors on the Hub.
 
-use rekindle_nn::{CheckpointNames, ParameterPath};
+use rekindle_nn::{CheckpointNames, Fresh, ParameterPath};
+
+use crate::Gpt2Config;
 
 /// The names that GPT-2 gives its tensors: those of our fields.
 #[derive(Clone, Copy, Debug)]
@@ -47,5 +49,21 @@ impl CheckpointNames for Gpt2Names {
     fn is_transposed(&self, path: &ParameterPath) -> bool {
         // All other layers are `Conv1D`, `[inputs, outputs]` (transformers' `pytorch_utils.py`).
         path.name == "lm_head.weight"
+    }
+}
+
+impl Gpt2Config {
+    /// How a weight of a model from scratch is drawn, as in transformers' `_init_weights`: what adds to the
+    /// residual path is smaller by the root of the number of such layers (Radford et al., 2019).
+    pub fn fresh(&self, path: &ParameterPath) -> Fresh {
+        let scale = if path.name.ends_with("c_proj.weight") {
+            1.0 / (2.0 * self.num_layers as f64).sqrt()
+        } else {
+            1.0
+        };
+        Fresh {
+            deviation: self.initializer_range * scale,
+            zero_row: None,
+        }
     }
 }

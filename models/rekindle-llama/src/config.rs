@@ -1,6 +1,6 @@
 //! `config.json` of the Llama family.
 
-use rekindle_nn::{Fresh, Heads, ParameterPath, Rotary, Sight};
+use rekindle_nn::{Heads, Rotary, Sight};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -141,15 +141,6 @@ impl LlamaConfig {
             keys: self.num_key_heads,
             size: self.head_size,
             sight: Sight::Causal { window: None },
-        }
-    }
-
-    /// How a weight of a model from scratch is drawn, as in transformers' `_init_weights`.
-    pub fn fresh(&self, path: &ParameterPath) -> Fresh {
-        let is_embedding = path.name.ends_with("embed_tokens.weight");
-        Fresh {
-            deviation: self.initializer_range,
-            zero_row: self.padding_id.filter(|_| is_embedding),
         }
     }
 

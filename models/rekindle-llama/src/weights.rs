@@ -1,6 +1,8 @@
 //! Names of the Llama family's tensors on the Hub.
 
-use rekindle_nn::{CheckpointNames, ParameterPath};
+use rekindle_nn::{CheckpointNames, Fresh, ParameterPath};
+
+use crate::LlamaConfig;
 
 /// The names that the architectures give their tensors: those of our fields.
 #[derive(Clone, Copy, Debug)]
@@ -40,5 +42,16 @@ impl CheckpointNames for LlamaNames {
     fn is_head(&self, _path: &ParameterPath) -> bool {
         // An output layer that was never trained predicts nothing: its absence is an error.
         false
+    }
+}
+
+impl LlamaConfig {
+    /// How a weight of a model from scratch is drawn, as in transformers' `_init_weights`.
+    pub fn fresh(&self, path: &ParameterPath) -> Fresh {
+        let is_embedding = path.name.ends_with("embed_tokens.weight");
+        Fresh {
+            deviation: self.initializer_range,
+            zero_row: self.padding_id.filter(|_| is_embedding),
+        }
     }
 }
