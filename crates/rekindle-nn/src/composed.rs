@@ -37,6 +37,30 @@ pub(crate) fn normalize_rms<B: Backend>(
     normalized * scale.unsqueeze()
 }
 
+/// See [`TrainBackend::affine`].
+pub(crate) fn affine<B: Backend>(
+    x: Tensor<B, 2>,
+    weight: Tensor<B, 2>,
+    bias: Tensor<B, 1>,
+) -> Tensor<B, 2> {
+    x.matmul(weight) + bias.unsqueeze()
+}
+
+/// See [`TrainBackend::sum_of_squares`].
+///
+/// Summed by rows first: a plain sum of a large tensor has no fixed order on some backends.
+pub(crate) fn sum_of_squares<B: Backend>(x: Tensor<B, 1>) -> Tensor<B, 1> {
+    /// A row of this is short enough to be summed in order.
+    const WIDEST: usize = 1024;
+    let [length] = x.dims();
+    let width = (1..=WIDEST.min(length))
+        .rev()
+        .find(|width| length.is_multiple_of(*width));
+    let width = width.unwrap_or(1);
+    let x = x.reshape([length / width, width]);
+    (x.clone() * x).sum_dim(1).sum()
+}
+
 /// See [`TrainBackend::swiglu`].
 pub(crate) fn swiglu<B: Backend>(gate: Tensor<B, 2>, up: Tensor<B, 2>) -> Tensor<B, 2> {
     activation::silu(gate) * up
