@@ -19,11 +19,7 @@ pub(crate) fn track<B: Backend, C: CheckpointStrategy, const N: usize>(
     // The counters keep the inputs' own steps in the graph until this one is.
     let _counters = inputs.each_ref().map(|input| input.rc.clone());
     let Fused { output, pullback } = kernel(inputs.map(|input| input.primitive));
-    match Node::<N>
-        .prepare::<C>(nodes)
-        .compute_bound()
-        .stateful()
-    {
+    match Node::<N>.prepare::<C>(nodes).compute_bound().stateful() {
         OpsKind::Tracked(step) => step.finish(pullback, output),
         OpsKind::UnTracked(step) => step.finish(output),
     }

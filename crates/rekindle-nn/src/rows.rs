@@ -170,7 +170,10 @@ impl Rows {
                 let cell = |start: usize| [start / width, start % width];
                 (self.starts().into_iter().map(cell).collect(), *width)
             }
-            Layout::Ragged => ((0..self.len()).map(|row| [row, 0]).collect(), self.longest()),
+            Layout::Ragged => (
+                (0..self.len()).map(|row| [row, 0]).collect(),
+                self.longest(),
+            ),
             Layout::Padded { width } => ((0..self.len()).map(|row| [row, 0]).collect(), *width),
         }
     }

@@ -88,11 +88,9 @@ pub trait TrainBackend: Kernels {
 
     /// `silu(gate) up`, the gated unit of Llama's feed-forward layers (Shazeer, 2020).
     fn swiglu(gate: Tensor<Self, 2>, up: Tensor<Self, 2>) -> Tensor<Self, 2> {
-        fused(
-            [gate, up],
-            Self::Plain::fused_swiglu,
-            |[gate, up]| composed::swiglu(gate, up),
-        )
+        fused([gate, up], Self::Plain::fused_swiglu, |[gate, up]| {
+            composed::swiglu(gate, up)
+        })
     }
 
     /// `x Φ(x)` with the exact error function, its gradient exact as well.
@@ -130,7 +128,11 @@ pub trait TrainBackend: Kernels {
     ///
     /// # Shapes
     /// - x: `[N, inputs]`; weight: `[inputs, outputs]`; bias: `[outputs]`; output: `[N, outputs]`
-    fn affine(x: Tensor<Self, 2>, weight: Tensor<Self, 2>, bias: Tensor<Self, 1>) -> Tensor<Self, 2> {
+    fn affine(
+        x: Tensor<Self, 2>,
+        weight: Tensor<Self, 2>,
+        bias: Tensor<Self, 1>,
+    ) -> Tensor<Self, 2> {
         match ready::<Self, 3>([primitive(x), primitive(weight), primitive(bias)]) {
             Ok(inputs) => tensor(Self::fuse(inputs, Self::Plain::fused_affine)),
             Err([x, weight, bias]) => composed::affine(tensor(x), tensor(weight), tensor(bias)),

@@ -259,7 +259,9 @@ impl<'a> Head<'a> {
 fn join(output: &mut [f32], heads: &[f32], [length, size, padded]: [usize; 3]) {
     let width = output.len() / length;
     for (head, numbers) in heads.chunks_exact(length * padded).enumerate() {
-        let tokens = output.chunks_exact_mut(width).zip(numbers.chunks_exact(padded));
+        let tokens = output
+            .chunks_exact_mut(width)
+            .zip(numbers.chunks_exact(padded));
         for (output, numbers) in tokens {
             output[head * size..(head + 1) * size].copy_from_slice(&numbers[..size]);
         }

@@ -31,8 +31,16 @@ pub(super) fn look_up(table: FlexTensor, ids: FlexTensor) -> Fused<Flex, 1> {
 pub(super) fn indices(tensor: &FlexTensor) -> Vec<usize> {
     let tensor = tensor.to_contiguous();
     match tensor.dtype() {
-        DType::I32 => tensor.storage::<i32>().iter().map(|&i| i as usize).collect(),
-        DType::I64 => tensor.storage::<i64>().iter().map(|&i| i as usize).collect(),
+        DType::I32 => tensor
+            .storage::<i32>()
+            .iter()
+            .map(|&i| i as usize)
+            .collect(),
+        DType::I64 => tensor
+            .storage::<i64>()
+            .iter()
+            .map(|&i| i as usize)
+            .collect(),
         other => unreachable!("Flex makes no indices in {other:?}"),
     }
 }

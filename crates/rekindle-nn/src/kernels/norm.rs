@@ -43,7 +43,8 @@ pub(super) fn layer(
         let numbers = gradient.storage_mut();
         let sums = backward(numbers, x.get(), scale.get(), &moments, true);
         let (to_scale, to_shift) = sums.split_at(width);
-        let vector = |sum: &[f32], is_needed: bool| is_needed.then(|| tensor(sum.to_vec(), [width]));
+        let vector =
+            |sum: &[f32], is_needed: bool| is_needed.then(|| tensor(sum.to_vec(), [width]));
         [
             needed[0].then_some(gradient),
             vector(to_scale, needed[1]),

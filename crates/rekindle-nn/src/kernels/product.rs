@@ -184,7 +184,8 @@ mod tests {
     #[test]
     fn products_of_all_heights_follow_their_definition() {
         let number = |i: usize| (i as f32 * 0.37).sin();
-        for (height, width, length) in [(1, 16, 1), (2, 48, 3), (13, 32, 7), (6, 80, 33), (5, 16, 4)]
+        for (height, width, length) in
+            [(1, 16, 1), (2, 48, 3), (13, 32, 7), (6, 80, 33), (5, 16, 4)]
         {
             for is_transposed in [false, true] {
                 let a: Vec<f32> = (0..height * length).map(number).collect();
@@ -201,7 +202,11 @@ mod tests {
                 for (index, found) in output.iter().enumerate() {
                     let (row, column) = (index / width, index % width);
                     let term = |k: usize| {
-                        let a = a[if is_transposed { k * height + row } else { row * length + k }];
+                        let a = a[if is_transposed {
+                            k * height + row
+                        } else {
+                            row * length + k
+                        }];
                         a * b[k * width + column]
                     };
                     let expected = 1.0 + (0..length).map(term).sum::<f32>();

@@ -72,7 +72,13 @@ impl Shape {
             ] {
                 let left = left.left(&block.queries);
                 let right = Matrix::new(&right[block.keys.start..], keys.stride);
-                product(Matrix::new(&mut output[..], width), left, right, size, false);
+                product(
+                    Matrix::new(&mut output[..], width),
+                    left,
+                    right,
+                    size,
+                    false,
+                );
             }
             let softmax = &softmax[done..done + height];
             let both = [&mut weights[..], &mut slopes[..]];
