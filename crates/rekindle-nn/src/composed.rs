@@ -81,6 +81,23 @@ pub(crate) fn gelu_tanh<B: Backend>(x: Tensor<B, 2>) -> Tensor<B, 2> {
     x * (inner.tanh() + 1.0) * 0.5
 }
 
+/// See [`TrainBackend::rotate`].
+pub(crate) fn rotate<B: Backend>(x: Tensor<B, 2>, [cos, sin]: &[Tensor<B, 2>; 2]) -> Tensor<B, 2> {
+    let [slots, width] = x.dims();
+    let half = cos.dims()[1];
+    let dtype = x.dtype();
+    let table = |table: &Tensor<B, 2>| cast(table.clone(), dtype).unsqueeze_dim::<3>(1); // [N, 1, C/2]
+    let (cos, sin) = (table(cos), table(sin));
+    let x = x.reshape([slots, width / (2 * half), 2 * half]); // [N, H, C]
+    let first = x.clone().narrow(2, 0, half);
+    let second = x.narrow(2, half, half);
+    let turned = vec![
+        first.clone() * cos.clone() - second.clone() * sin.clone(),
+        second * cos + first * sin,
+    ];
+    Tensor::cat(turned, 2).reshape([slots, width])
+}
+
 /// See [`TrainBackend::cross_entropy_sum`].
 pub(crate) fn cross_entropy_sum<B: Backend>(
     logits: Tensor<B, 2>,

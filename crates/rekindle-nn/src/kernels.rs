@@ -19,6 +19,7 @@ mod norm;
 mod numbers;
 mod optimizer;
 mod product;
+mod rotary;
 mod switch;
 
 use std::fmt;
@@ -144,6 +145,14 @@ pub trait Kernels: Backend {
 
     /// Rows of a table.
     fn fused_look_up(_inputs: [FloatTensor<Self>; 1], _ids: IntTensor<Self>) -> Fused<Self, 1> {
+        unreachable!("no kernel is ready")
+    }
+
+    /// Heads turned by angles, given as their cosines and sines.
+    fn fused_rotate(
+        _inputs: [FloatTensor<Self>; 1],
+        _tables: [FloatTensor<Self>; 2],
+    ) -> Fused<Self, 1> {
         unreachable!("no kernel is ready")
     }
 

@@ -152,6 +152,20 @@ pub trait TrainBackend: Kernels {
         )
     }
 
+    /// Heads turned by the angles of their slots; see [`crate::rotate`].
+    ///
+    /// # Shapes
+    /// - x, output: `[N, H·C]`
+    /// - tables: `[N, C/2]` each, not differentiated
+    fn rotate(x: Tensor<Self, 2>, tables: &[Tensor<Self, 2>; 2]) -> Tensor<Self, 2> {
+        let plain = |table: &Tensor<Self, 2>| Self::plain(&primitive(table.clone())).clone();
+        fused(
+            [x],
+            |x| Self::Plain::fused_rotate(x, tables.each_ref().map(plain)),
+            |[x]| composed::rotate(x, tables),
+        )
+    }
+
     /// Sum over rows of `-log softmax(logits)[target]`, in nats.
     ///
     /// # Shapes

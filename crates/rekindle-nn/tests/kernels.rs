@@ -6,8 +6,8 @@ use burn::tensor::{Int, Tensor, TensorData};
 use burn_autodiff::Autodiff;
 use burn_flex::{Flex, FlexDevice};
 use rekindle_nn::{
-    AdamWStep, Dropout, Heads, Kernel, Noise, Rows, Sight, TrainBackend, kernel_calls, set_kernels,
-    uniform,
+    AdamWStep, Dropout, Heads, Kernel, Noise, Rotary, RotaryScaling, Rows, Sight, TrainBackend,
+    kernel_calls, rotate, set_kernels, uniform,
 };
 
 type B = Autodiff<Flex>;
@@ -168,14 +168,13 @@ fn attention_equals_the_composed_one() {
 #[test]
 fn norms_equal_the_composed_ones() {
     let _alone = alone();
-    for (rows, width, scale) in [(1, 1, 1.0), (3, 5, 1.0), (70, 192, 1.0), (33, 384, 300.0)] {
+    for (rows, width, scale) in [(1, 2, 1.0), (3, 5, 1.0), (70, 192, 1.0), (33, 384, 300.0)] {
         let what = format!("[{rows}, {width}] of {scale}");
         let inputs = || {
             let x = matrix(1, [rows, width], scale);
             (x, vector(2, width, 1.0), vector(3, width, 1.0))
         };
-        // A width of one has deviations of zero: its gradients are rounding alone.
-        if width > 1 {
+        {
             let kernels = [Kernel::NormalizeLayer, Kernel::NormalizeLayerBackward];
             compare(&what, &kernels, || {
                 let (x, weight, bias) = inputs();
@@ -241,6 +240,25 @@ fn linear_layers_and_tables_equal_the_composed_ones() {
             let ids = Tensor::<B, 1, Int>::from_data(ids.as_slice(), &FlexDevice);
             run(B::look_up(table.clone(), ids), &[&table], &[])
         });
+    }
+}
+
+#[test]
+fn rotation_equals_the_composed_one() {
+    let _alone = alone();
+    for (slots, heads, size) in [(1, 1, 2), (9, 3, 6), (130, 2, 64)] {
+        let kernels = [Kernel::Rotate, Kernel::RotateBackward];
+        compare(
+            &format!("{slots} slots, {heads} heads of {size}"),
+            &kernels,
+            || {
+                let x = matrix(1, [slots, heads * size], 1.0);
+                let rotary = Rotary::new(size, 10_000.0, RotaryScaling::None);
+                let positions: Vec<usize> = (0..slots).collect();
+                let tables = rotary.tables::<B>(&positions, &FlexDevice);
+                run(rotate(x.clone(), &tables), &[&x], &[])
+            },
+        );
     }
 }
 

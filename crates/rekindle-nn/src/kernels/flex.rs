@@ -8,7 +8,9 @@ use burn_flex::{Flex, FlexTensor};
 
 use super::numbers::{Numbers, has_fused_multiply_add, own, tensor};
 use super::{Fused, Kernels, Unary};
-use super::{activation, attention, dropout, embedding, linear, loss, norm, optimizer, switch};
+use super::{
+    activation, attention, dropout, embedding, linear, loss, norm, optimizer, rotary, switch,
+};
 use crate::{AdamWStep, Dropout, Heads, Noise, Rows};
 
 impl Kernels for Flex {
@@ -57,6 +59,10 @@ impl Kernels for Flex {
 
     fn fused_look_up([table]: [FloatTensor<Self>; 1], ids: IntTensor<Self>) -> Fused<Self, 1> {
         embedding::look_up(table, ids)
+    }
+
+    fn fused_rotate([x]: [FloatTensor<Self>; 1], tables: [FloatTensor<Self>; 2]) -> Fused<Self, 1> {
+        rotary::rotate(x, tables)
     }
 
     fn fused_cross_entropy_sum(

@@ -40,6 +40,10 @@ pub enum Kernel {
     LookUp,
     /// Its gradient.
     LookUpBackward,
+    /// Rotary position embedding.
+    Rotate,
+    /// Its gradient.
+    RotateBackward,
     /// Cross-entropy.
     CrossEntropy,
     /// Its gradient.
@@ -52,7 +56,7 @@ pub enum Kernel {
 
 impl Kernel {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::Attend,
         Self::AttendBackward,
         Self::NormalizeLayer,
@@ -69,6 +73,8 @@ impl Kernel {
         Self::AffineBackward,
         Self::LookUp,
         Self::LookUpBackward,
+        Self::Rotate,
+        Self::RotateBackward,
         Self::CrossEntropy,
         Self::CrossEntropyBackward,
         Self::AdamW,
