@@ -141,13 +141,13 @@ fn operations(size: &Size, repetitions: usize) -> Result<(), Box<dyn Error>> {
         );
     })?;
     measure("  gelu", repetitions, || {
-        back(B::gelu_exact(hidden.clone()), &wide)
+        back(B::gelu_exact(hidden.clone()), &wide);
     })?;
     measure("  swiglu", repetitions, || {
         back(B::swiglu(hidden.clone(), other.clone()), &wide);
     })?;
     measure("  layer norm", repetitions, || {
-        back(norm.forward(q.clone()), &narrow)
+        back(norm.forward(q.clone()), &narrow);
     })?;
     measure("  dropout", repetitions, || {
         back(
@@ -159,7 +159,7 @@ fn operations(size: &Size, repetitions: usize) -> Result<(), Box<dyn Error>> {
         back(linear.forward(q.clone(), None), &wide);
     })?;
     measure("  (the loss of these)", repetitions, || {
-        back(hidden.clone(), &wide)
+        back(hidden.clone(), &wide);
     })
 }
 
@@ -174,7 +174,7 @@ fn table(size: &Size, repetitions: usize) -> Result<(), Box<dyn Error>> {
     let chosen = Tensor::<B, 1, Int>::from_data(chosen.as_slice(), &FlexDevice);
     let weights = random([slots, size.width], 2).detach();
     measure("  embedding", repetitions, || {
-        back(B::look_up(words.clone(), chosen.clone()), &weights)
+        back(B::look_up(words.clone(), chosen.clone()), &weights);
     })?;
     let flat = || words.clone().inner().reshape([length]);
     let state = std::cell::RefCell::new([(); 3].map(|()| Tensor::zeros([length], &FlexDevice)));

@@ -220,10 +220,6 @@ fn fused<B: TrainBackend, const N: usize, const D: usize>(
 }
 
 /// The inputs, as an error where no kernel is ready for them.
-#[expect(
-    clippy::type_complexity,
-    reason = "two values of one type, of which one is there"
-)]
 fn ready<B: TrainBackend, const N: usize>(
     inputs: [FloatTensor<B>; N],
 ) -> Result<[FloatTensor<B>; N], [FloatTensor<B>; N]> {

@@ -168,20 +168,19 @@ fn attention_equals_the_composed_one() {
 #[test]
 fn norms_equal_the_composed_ones() {
     let _alone = alone();
-    for (rows, width, scale) in [(1, 2, 1.0), (3, 5, 1.0), (70, 192, 1.0), (33, 384, 300.0)] {
+    // Of one or two numbers only their order is left, and the gradients are rounding alone.
+    for (rows, width, scale) in [(1, 3, 1.0), (3, 5, 1.0), (70, 192, 1.0), (33, 384, 300.0)] {
         let what = format!("[{rows}, {width}] of {scale}");
         let inputs = || {
             let x = matrix(1, [rows, width], scale);
             (x, vector(2, width, 1.0), vector(3, width, 1.0))
         };
-        {
-            let kernels = [Kernel::NormalizeLayer, Kernel::NormalizeLayerBackward];
-            compare(&what, &kernels, || {
-                let (x, weight, bias) = inputs();
-                let y = B::normalize_layer(x.clone(), weight.clone(), bias.clone(), 1e-5);
-                run(y, &[&x], &[&weight, &bias])
-            });
-        }
+        let kernels = [Kernel::NormalizeLayer, Kernel::NormalizeLayerBackward];
+        compare(&what, &kernels, || {
+            let (x, weight, bias) = inputs();
+            let y = B::normalize_layer(x.clone(), weight.clone(), bias.clone(), 1e-5);
+            run(y, &[&x], &[&weight, &bias])
+        });
         let kernels = [Kernel::NormalizeRms, Kernel::NormalizeRmsBackward];
         compare(&what, &kernels, || {
             let (x, weight, _) = inputs();

@@ -41,7 +41,7 @@ pub(super) fn unary(x: FlexTensor, function: Unary) -> Fused<Flex, 1> {
 #[inline(always)]
 fn tanh_argument(x: f32) -> [f32; 2] {
     /// `2 √(2/π)`.
-    const SCALE: f32 = 1.595_769_1;
+    const SCALE: f32 = 1.595_769;
     const CUBIC: f32 = 0.044_715;
     let square = x * x;
     [

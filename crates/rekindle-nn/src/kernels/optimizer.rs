@@ -13,17 +13,17 @@ const TASK: usize = 1 << 13;
 pub(super) fn adamw(state: [&mut [f32]; 3], gradient: &[f32], step: &AdamWStep) {
     Kernel::AdamW.count();
     let factors = Factors::new(step);
-    let [parameter, moment1, moment2] = state.map(|numbers| numbers.par_chunks_mut(TASK));
-    let moments = moment1.zip(moment2);
+    let [parameter, first, second] = state.map(|numbers| numbers.par_chunks_mut(TASK));
+    let moments = first.zip(second);
     let chunks = parameter.zip(moments).zip(gradient.par_chunks(TASK));
-    chunks.for_each(|((parameter, (moment1, moment2)), gradient)| {
+    chunks.for_each(|((parameter, (first, second)), gradient)| {
         vectorized(
             #[inline(always)]
             || {
-                let moments = moment1.iter_mut().zip(moment2);
+                let moments = first.iter_mut().zip(second);
                 let numbers = parameter.iter_mut().zip(moments).zip(gradient);
-                for ((parameter, (moment1, moment2)), gradient) in numbers {
-                    factors.apply([parameter, moment1, moment2], *gradient);
+                for ((parameter, (first, second)), gradient) in numbers {
+                    factors.apply([parameter, first, second], *gradient);
                 }
             },
         );
@@ -57,12 +57,12 @@ impl Factors {
     }
 
     #[inline(always)]
-    fn apply(self, [parameter, moment1, moment2]: [&mut f32; 3], gradient: f32) {
+    fn apply(self, [parameter, first, second]: [&mut f32; 3], gradient: f32) {
         let gradient = gradient * self.gradient;
-        *moment2 = *moment2 * self.betas[1] + gradient * gradient * self.news[1];
-        *moment1 = *moment1 * self.betas[0] + gradient * self.news[0];
-        let denominator = moment2.sqrt() / self.correction2 + self.epsilon;
-        *parameter = *parameter * self.decay - *moment1 / denominator * self.rate;
+        *second = *second * self.betas[1] + gradient * gradient * self.news[1];
+        *first = *first * self.betas[0] + gradient * self.news[0];
+        let denominator = second.sqrt() / self.correction2 + self.epsilon;
+        *parameter = *parameter * self.decay - *first / denominator * self.rate;
     }
 }
 

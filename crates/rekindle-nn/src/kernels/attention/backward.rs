@@ -135,7 +135,9 @@ impl Shape {
             let [largest, factor] = *softmax;
             let seen = block.columns(&self.seen(query, row.length));
             self.exponentials(weights, seen, largest);
-            weights.iter_mut().for_each(|weight| *weight *= factor);
+            for weight in weights.iter_mut() {
+                *weight *= factor;
+            }
             let factors = self.factors(row, block, query, factors);
             if let Some(factors) = factors {
                 for (slope, dropped) in slopes.iter_mut().zip(factors) {
