@@ -37,6 +37,8 @@ use args::{Arguments, Command};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // For who wants to know whether a difference comes from a kernel.
+    rekindle::set_kernels(std::env::var_os("REKINDLE_KERNELS").is_none_or(|value| value != "off"));
     let result = match Arguments::parse().command {
         Command::Train(arguments) => train::run(&arguments),
         Command::Eval(arguments) => eval::run(&arguments),

@@ -37,6 +37,30 @@ pub(crate) fn normalize_rms<B: Backend>(
     normalized * scale.unsqueeze()
 }
 
+/// See [`TrainBackend::affine`].
+pub(crate) fn affine<B: Backend>(
+    x: Tensor<B, 2>,
+    weight: Tensor<B, 2>,
+    bias: Tensor<B, 1>,
+) -> Tensor<B, 2> {
+    x.matmul(weight) + bias.unsqueeze()
+}
+
+/// See [`TrainBackend::sum_of_squares`].
+///
+/// Summed by rows first: a plain sum of a large tensor has no fixed order on some backends.
+pub(crate) fn sum_of_squares<B: Backend>(x: Tensor<B, 1>) -> Tensor<B, 1> {
+    /// A row of this is short enough to be summed in order.
+    const WIDEST: usize = 1024;
+    let [length] = x.dims();
+    let width = (1..=WIDEST.min(length))
+        .rev()
+        .find(|width| length.is_multiple_of(*width));
+    let width = width.unwrap_or(1);
+    let x = x.reshape([length / width, width]);
+    (x.clone() * x).sum_dim(1).sum()
+}
+
 /// See [`TrainBackend::swiglu`].
 pub(crate) fn swiglu<B: Backend>(gate: Tensor<B, 2>, up: Tensor<B, 2>) -> Tensor<B, 2> {
     activation::silu(gate) * up
@@ -55,6 +79,23 @@ pub(crate) fn gelu_tanh<B: Backend>(x: Tensor<B, 2>) -> Tensor<B, 2> {
     let cube = x.clone() * x.clone() * x.clone();
     let inner = (x.clone() + cube * CUBIC) * (2.0 / std::f64::consts::PI).sqrt();
     x * (inner.tanh() + 1.0) * 0.5
+}
+
+/// See [`TrainBackend::rotate`].
+pub(crate) fn rotate<B: Backend>(x: Tensor<B, 2>, [cos, sin]: &[Tensor<B, 2>; 2]) -> Tensor<B, 2> {
+    let [slots, width] = x.dims();
+    let half = cos.dims()[1];
+    let dtype = x.dtype();
+    let table = |table: &Tensor<B, 2>| cast(table.clone(), dtype).unsqueeze_dim::<3>(1); // [N, 1, C/2]
+    let (cos, sin) = (table(cos), table(sin));
+    let x = x.reshape([slots, width / (2 * half), 2 * half]); // [N, H, C]
+    let first = x.clone().narrow(2, 0, half);
+    let second = x.narrow(2, half, half);
+    let turned = vec![
+        first.clone() * cos.clone() - second.clone() * sin.clone(),
+        second * cos + first * sin,
+    ];
+    Tensor::cat(turned, 2).reshape([slots, width])
 }
 
 /// See [`TrainBackend::cross_entropy_sum`].

@@ -3,7 +3,8 @@
 use burn::module::Module;
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 
-use crate::{Noise, cast};
+use crate::noise::Masks;
+use crate::{Noise, TrainBackend, cast};
 
 /// Zeroes elements at random in training, and scales the others so that the mean is kept.
 ///
@@ -29,7 +30,19 @@ impl Dropout {
     }
 
     /// Drops elements of a tensor of any shape.
-    pub fn forward<B: Backend, const D: usize>(
+    pub fn forward<B: TrainBackend, const D: usize>(
+        &self,
+        x: Tensor<B, D>,
+        noise: Option<Noise>,
+    ) -> Tensor<B, D> {
+        match noise.filter(|_| self.probability > 0.0) {
+            Some(noise) => B::drop_out(x, self, noise),
+            None => x,
+        }
+    }
+
+    /// The same, composed of Burn's operations.
+    pub(crate) fn compose<B: Backend, const D: usize>(
         &self,
         x: Tensor<B, D>,
         noise: Option<Noise>,
@@ -42,5 +55,11 @@ impl Dropout {
         let mask = Tensor::<B, D>::from_data(TensorData::new(mask, shape), &x.device());
         let dtype = x.dtype();
         x * cast(mask, dtype)
+    }
+
+    /// Its factors, where any element is dropped.
+    pub(crate) fn masks(&self, noise: Option<Noise>) -> Option<Masks> {
+        let noise = noise.filter(|_| self.probability > 0.0)?;
+        Some(noise.masks(self.site as u64, self.probability))
     }
 }

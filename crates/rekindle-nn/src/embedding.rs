@@ -3,7 +3,7 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Int, Tensor, backend::Backend};
 
-use crate::lazy_parameter;
+use crate::{TrainBackend, lazy_parameter};
 
 /// A vector for each id.
 #[derive(Module, Debug)]
@@ -19,13 +19,15 @@ impl<B: Backend> Embedding<B> {
             weight: lazy_parameter([ids, width], 0.0, device),
         }
     }
+}
 
+impl<B: TrainBackend> Embedding<B> {
     /// Looks ids up.
     ///
     /// # Shapes
     /// - ids: `[N]`
     /// - output: `[N, D]`
     pub fn forward(&self, ids: Tensor<B, 1, Int>) -> Tensor<B, 2> {
-        self.weight.val().select(0, ids)
+        B::look_up(self.weight.val(), ids)
     }
 }

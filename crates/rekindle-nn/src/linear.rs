@@ -3,7 +3,7 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, backend::Backend};
 
-use crate::{Dropout, Noise, lazy_parameter};
+use crate::{Dropout, Noise, TrainBackend, lazy_parameter};
 
 /// `y = x W + b`, and `+ s (x A) B` where it carries an adapter.
 #[derive(Module, Debug)]
@@ -44,7 +44,9 @@ impl<B: Backend> Linear<B> {
             adapter: None,
         }
     }
+}
 
+impl<B: TrainBackend> Linear<B> {
     /// Applies the layer to each row of `x`; `noise` is the source of the adapter's dropout.
     ///
     /// # Shapes
@@ -55,10 +57,9 @@ impl<B: Backend> Linear<B> {
             .adapter
             .as_ref()
             .map(|adapter| adapter.forward(x.clone(), noise));
-        let y = x.matmul(self.weight.val());
         let y = match &self.bias {
-            Some(bias) => y + bias.val().unsqueeze(),
-            None => y,
+            Some(bias) => B::affine(x, self.weight.val(), bias.val()),
+            None => x.matmul(self.weight.val()),
         };
         match change {
             Some(change) => y + change,
@@ -93,7 +94,9 @@ impl<B: Backend> LoraAdapter<B> {
     pub(crate) fn change(&self) -> Tensor<B, 2> {
         self.lora_a.val().matmul(self.lora_b.val()) * self.scale
     }
+}
 
+impl<B: TrainBackend> LoraAdapter<B> {
     fn forward(&self, x: Tensor<B, 2>, noise: Option<Noise>) -> Tensor<B, 2> {
         let x = self.dropout.forward(x, noise);
         // Scaled where it is narrowest.

@@ -17,19 +17,52 @@ pub struct Noise {
 impl Noise {
     /// One factor per element: `0` with the given probability, else `1 / (1 - probability)`.
     pub(crate) fn mask(self, site: u64, probability: f64, elements: usize) -> Vec<f32> {
-        let key = key(self.seed, [self.step, self.micro_batch, site]);
-        let kept = (1.0 / (1.0 - probability)) as f32;
-        // Two 32-bit draws from each 64-bit one.
-        let threshold = (probability * f64::from(u32::MAX)) as u32;
-        let value = |draw: u32| if draw < threshold { 0.0 } else { kept };
-        let mut mask = Vec::with_capacity(elements + 1);
-        for pair in 0..elements.div_ceil(2) as u64 {
-            let draw = mix(key.wrapping_add(pair));
-            mask.push(value(draw as u32));
-            mask.push(value((draw >> 32) as u32));
-        }
+        let mut mask = vec![0.0; elements.next_multiple_of(2)];
+        self.masks(site, probability).fill_even(0, &mut mask);
         mask.truncate(elements);
         mask
+    }
+
+    /// The factors of a site, to be drawn anywhere.
+    pub(crate) fn masks(self, site: u64, probability: f64) -> Masks {
+        Masks {
+            key: key(self.seed, [self.step, self.micro_batch, site]),
+            kept: (1.0 / (1.0 - probability)) as f32,
+            threshold: (probability * f64::from(u32::MAX)) as u32,
+        }
+    }
+}
+
+/// The factors of one site at one pass.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Masks {
+    key: u64,
+    kept: f32,
+    threshold: u32,
+}
+
+impl Masks {
+    /// Draws the factors of an even number of elements, from an even one on.
+    #[expect(
+        clippy::inline_always,
+        reason = "it is compiled for the instruction set of the kernel that calls it"
+    )]
+    #[inline(always)]
+    pub(crate) fn fill_even(self, first: usize, factors: &mut [f32]) {
+        let first = self.key.wrapping_add(first as u64 / 2);
+        let value = |draw: u32| {
+            if draw < self.threshold {
+                0.0
+            } else {
+                self.kept
+            }
+        };
+        // Two 32-bit draws from each 64-bit one.
+        for (pair, factors) in factors.chunks_exact_mut(2).enumerate() {
+            let draw = mix(first.wrapping_add(pair as u64));
+            factors[0] = value(draw as u32);
+            factors[1] = value((draw >> 32) as u32);
+        }
     }
 }
 
@@ -45,6 +78,7 @@ fn key<const N: usize>(seed: u64, parts: [u64; N]) -> u64 {
 }
 
 /// The output function of `SplitMix64` (Steele, Lea and Flood, 2014), applied to a counter.
+#[inline]
 pub(crate) fn mix(counter: u64) -> u64 {
     let z = counter.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -4,7 +4,7 @@ use std::f64::consts::TAU;
 
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 
-use crate::cast;
+use crate::TrainBackend;
 
 /// The speeds at which the numbers of a head turn with its position (Su et al., 2021).
 #[derive(Clone, Debug, PartialEq)]
@@ -90,20 +90,8 @@ impl RotaryScaling {
 /// # Shapes
 /// - x, output: `[N, H·C]`
 /// - tables: `[N, C/2]` each
-pub fn rotate<B: Backend>(x: Tensor<B, 2>, [cos, sin]: &[Tensor<B, 2>; 2]) -> Tensor<B, 2> {
-    let [slots, width] = x.dims();
-    let half = cos.dims()[1];
-    let dtype = x.dtype();
-    let table = |table: &Tensor<B, 2>| cast(table.clone(), dtype).unsqueeze_dim::<3>(1); // [N, 1, C/2]
-    let (cos, sin) = (table(cos), table(sin));
-    let x = x.reshape([slots, width / (2 * half), 2 * half]); // [N, H, C]
-    let first = x.clone().narrow(2, 0, half);
-    let second = x.narrow(2, half, half);
-    let turned = vec![
-        first.clone() * cos.clone() - second.clone() * sin.clone(),
-        second * cos + first * sin,
-    ];
-    Tensor::cat(turned, 2).reshape([slots, width])
+pub fn rotate<B: TrainBackend>(x: Tensor<B, 2>, tables: &[Tensor<B, 2>; 2]) -> Tensor<B, 2> {
+    B::rotate(x, tables)
 }
 
 #[cfg(test)]

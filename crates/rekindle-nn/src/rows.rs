@@ -162,6 +162,22 @@ impl Rows {
         starts.collect()
     }
 
+    /// Where each row begins in the grid of scores, by grid row and column, and the columns of that grid:
+    /// those of the longest row, of a padded one, or of a pack.
+    pub(crate) fn cells(&self) -> (Vec<[usize; 2]>, usize) {
+        match &self.layout {
+            Layout::Packed { width, .. } => {
+                let cell = |start: usize| [start / width, start % width];
+                (self.starts().into_iter().map(cell).collect(), *width)
+            }
+            Layout::Ragged => (
+                (0..self.len()).map(|row| [row, 0]).collect(),
+                self.longest(),
+            ),
+            Layout::Padded { width } => ((0..self.len()).map(|row| [row, 0]).collect(), *width),
+        }
+    }
+
     /// Slots of padding after each row.
     fn empty_after(&self) -> Vec<usize> {
         match &self.layout {

@@ -63,11 +63,10 @@ impl<B: TrainableBackend> Gradients<B> {
 
     /// L2 norm over all gradients together.
     pub fn norm(&self) -> f64 {
-        // Summed by rows first: a plain sum of a large tensor has no fixed order on some backends.
         let squares: Vec<Tensor<Inner<B>, 1>> = self
             .by_name
             .values()
-            .map(|gradient| rows(gradient.clone() * gradient.clone()).sum_dim(1).sum())
+            .map(|gradient| Inner::<B>::sum_of_squares(gradient.clone()))
             .collect();
         if squares.is_empty() {
             return 0.0;
@@ -95,17 +94,6 @@ fn add_to<B: burn::tensor::backend::Backend>(
         None => gradient,
     };
     sums.insert(name, sum);
-}
-
-/// A vector as a matrix of rows short enough to be summed in order.
-fn rows<B: burn::tensor::backend::Backend>(x: Tensor<B, 1>) -> Tensor<B, 2> {
-    const WIDEST: usize = 1024;
-    let [length] = x.dims();
-    let width = (1..=WIDEST.min(length))
-        .rev()
-        .find(|width| length.is_multiple_of(*width));
-    let width = width.unwrap_or(1);
-    x.reshape([length / width, width])
 }
 
 /// Factor that brings a gradient of this norm down to `max_norm`; 1 if there is no bound.

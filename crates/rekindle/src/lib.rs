@@ -30,4 +30,5 @@ pub use rekindle_checkpoint as checkpoint;
 pub use rekindle_dashboard as dashboard;
 pub use rekindle_data as data;
 pub use rekindle_hub as hub;
+pub use rekindle_nn::set_kernels;
 pub use rekindle_train::{events, recipe, scores};

@@ -101,7 +101,7 @@ fn mix<B: Backend>(
         Some(bias) => scores + bias,
         None => scores,
     };
-    let weights = dropout.forward(cast(activation::softmax(scores, 3), dtype), noise);
+    let weights = dropout.compose(cast(activation::softmax(scores, 3), dtype), noise);
     weights
         .reshape([rows, keys, group, seen])
         .matmul(v) // [B, K, H/K·T, C]

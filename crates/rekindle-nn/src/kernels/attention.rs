@@ -1,0 +1,269 @@
+//! Attention, row by row and head by head: nothing of padding is computed, and no weights are kept.
+//!
+//! Letters as in [`crate::TrainBackend::attend`]. A task takes a row's key head and the query heads that
+//! share it. The backward pass draws the weights again from the scores and two numbers a query.
+
+mod backward;
+mod forward;
+
+use std::ops::Range;
+
+use burn_flex::{Flex, FlexTensor};
+use rayon::prelude::*;
+
+use super::numbers::{Numbers, tensor};
+use super::product::{Left, MULTIPLE};
+use super::{Fused, Kernel};
+use crate::noise::Masks;
+use crate::{Heads, Rows, Sight};
+
+/// Queries whose scores are held at a time.
+const BLOCK: usize = 64;
+
+/// See [`super::Kernels::fused_attend`].
+pub(super) fn attend(
+    qkv: [FlexTensor; 3],
+    heads: Heads,
+    masks: Option<Masks>,
+    rows: &Rows,
+) -> Fused<Flex, 3> {
+    Kernel::Attend.count();
+    let shape = Shape::new(heads, masks, rows);
+    let slots = rows.num_slots();
+    let widths = [heads.queries, heads.keys, heads.keys].map(|number| number * heads.size);
+    let inputs = qkv.map(Numbers::new);
+    let mut output = vec![0.0; slots * widths[0]];
+    // Of each query, its largest score and the factor that makes weights of exponentials.
+    let mut softmax = vec![[0.0; 2]; slots * heads.queries];
+    let outputs = split_rows(&mut output, &shape.rows, widths[0]);
+    let statistics = split_rows(&mut softmax, &shape.rows, heads.queries);
+    shape
+        .rows
+        .par_iter()
+        .zip(outputs.into_par_iter().zip(statistics))
+        .for_each(|(row, (output, softmax))| {
+            let inputs = inputs.each_ref().map(Numbers::get);
+            shape.forward_row(row, inputs, output, softmax);
+        });
+    Fused::new(
+        tensor(output, [slots, widths[0]]),
+        move |gradient, needed| {
+            Kernel::AttendBackward.count();
+            let gradient = Numbers::new(gradient);
+            let mut outputs = widths.map(|width| vec![0.0; slots * width]);
+            let [to_q, to_k, to_v] = &mut outputs;
+            let to_q = split_rows(to_q, &shape.rows, widths[0]);
+            let to_k = split_rows(to_k, &shape.rows, widths[1]);
+            let to_v = split_rows(to_v, &shape.rows, widths[2]);
+            let outputs_of_rows = to_q.into_par_iter().zip(to_k).zip(to_v);
+            let rows = shape.rows.par_iter().zip(outputs_of_rows);
+            rows.for_each(|(row, ((to_q, to_k), to_v))| {
+                let [q, k, v] = inputs.each_ref().map(Numbers::get);
+                let inputs = [q, k, v, gradient.get()];
+                let queries = row.slot * heads.queries..(row.slot + row.length) * heads.queries;
+                shape.backward_row(row, inputs, &softmax[queries], [to_q, to_k, to_v]);
+            });
+            let mut widths = widths.into_iter();
+            let mut needed = needed.into_iter();
+            outputs.map(|output| {
+                let width = widths.next()?;
+                needed.next()?.then(|| tensor(output, [slots, width]))
+            })
+        },
+    )
+}
+
+/// What every task knows.
+struct Shape {
+    heads: Heads,
+    masks: Option<Masks>,
+    /// Columns of the grid of scores that masks are counted in.
+    grid: usize,
+    rows: Vec<Row>,
+}
+
+/// Where a row lies.
+struct Row {
+    slot: usize,
+    length: usize,
+    cell: [usize; 2],
+}
+
+/// A block of the queries of a head of a row.
+struct Block {
+    head: usize,
+    queries: Range<usize>,
+    /// Keys that any of them sees, rounded to whole registers.
+    keys: Range<usize>,
+    /// Those of them that there are.
+    num_keys: usize,
+}
+
+impl Shape {
+    fn new(heads: Heads, masks: Option<Masks>, rows: &Rows) -> Self {
+        let (cells, grid) = rows.cells();
+        let places = rows.starts().into_iter().zip(rows.lengths()).zip(cells);
+        let places = places.map(|((slot, &length), cell)| Row { slot, length, cell });
+        Self {
+            heads,
+            masks,
+            grid,
+            rows: places.collect(),
+        }
+    }
+
+    /// Numbers of a head, rounded up to whole registers.
+    fn padded_size(&self) -> usize {
+        self.heads.size.next_multiple_of(MULTIPLE)
+    }
+
+    /// Query heads of a key head.
+    fn group(&self) -> usize {
+        self.heads.queries / self.heads.keys
+    }
+
+    fn scale(&self) -> f32 {
+        (1.0 / (self.heads.size as f64).sqrt()) as f32
+    }
+
+    /// The keys that a query of a row sees.
+    fn seen(&self, query: usize, length: usize) -> Range<usize> {
+        match self.heads.sight {
+            Sight::Full => 0..length,
+            Sight::Causal { window } => {
+                let first = window.map_or(0, |window| (query + 1).saturating_sub(window));
+                first..query + 1
+            }
+        }
+    }
+
+    /// The blocks of the query heads of a key head.
+    fn blocks(&self, key_head: usize, length: usize) -> impl Iterator<Item = Block> + '_ {
+        let heads = key_head * self.group()..(key_head + 1) * self.group();
+        let starts = move |head| (0..length).step_by(BLOCK).map(move |start| (head, start));
+        heads.flat_map(starts).map(move |(head, start)| {
+            let queries = start..(start + BLOCK).min(length);
+            let first = self.seen(queries.start, length).start / MULTIPLE * MULTIPLE;
+            let end = self.seen(queries.end - 1, length).end;
+            Block {
+                head,
+                queries,
+                keys: first..end.next_multiple_of(MULTIPLE),
+                num_keys: end - first,
+            }
+        })
+    }
+
+    /// The head of a row of `[N, H·C]`.
+    fn head<'a>(&self, numbers: &'a [f32], row: &Row, head: usize, heads: usize) -> Head<'a> {
+        let stride = heads * self.heads.size;
+        Head {
+            numbers: &numbers[row.slot * stride + head * self.heads.size..],
+            stride,
+            length: row.length,
+            size: self.heads.size,
+        }
+    }
+
+    /// Draws the factors of a query's weights on the keys of its block.
+    #[inline(always)]
+    fn factors<'a>(
+        &self,
+        row: &Row,
+        block: &Block,
+        query: usize,
+        factors: &'a mut Vec<f32>,
+    ) -> Option<&'a [f32]> {
+        let masks = self.masks?;
+        let [grid_row, column] = row.cell;
+        let line = (grid_row * self.heads.queries + block.head) * self.grid + column + query;
+        let first = line * self.grid + column + block.keys.start;
+        // A draw serves an even element and the one after it.
+        factors.resize(block.keys.len() + 2, 0.0);
+        masks.fill_even(first - first % 2, factors);
+        Some(&factors[first % 2..][..block.keys.len()])
+    }
+}
+
+impl Block {
+    /// The columns of its scores that a query sees.
+    fn columns(&self, seen: &Range<usize>) -> Range<usize> {
+        seen.start - self.keys.start..seen.end - self.keys.start
+    }
+}
+
+/// Cuts numbers of all slots into those of each row; what lies between rows is left out.
+fn split_rows<'a, T>(mut numbers: &'a mut [T], rows: &[Row], width: usize) -> Vec<&'a mut [T]> {
+    let mut end = 0;
+    let rows = rows.iter().map(|row| {
+        let (_, rest) = std::mem::take(&mut numbers).split_at_mut((row.slot - end) * width);
+        let (part, rest) = rest.split_at_mut(row.length * width);
+        numbers = rest;
+        end = row.slot + row.length;
+        part
+    });
+    rows.collect()
+}
+
+/// A head of a row: numbers from its first one on.
+#[derive(Clone, Copy)]
+struct Head<'a> {
+    numbers: &'a [f32],
+    stride: usize,
+    length: usize,
+    size: usize,
+}
+
+impl<'a> Head<'a> {
+    fn rows(self) -> impl Iterator<Item = &'a [f32]> {
+        let rows = self.numbers.chunks(self.stride).take(self.length);
+        rows.map(move |row| &row[..self.size])
+    }
+
+    /// Some of its tokens.
+    fn tokens(self, tokens: &Range<usize>) -> Self {
+        Self {
+            numbers: &self.numbers[tokens.start * self.stride..],
+            length: tokens.len(),
+            ..self
+        }
+    }
+
+    /// Some of its tokens as a left factor.
+    fn left(self, tokens: &Range<usize>) -> Left<'a> {
+        Left::rows(self.tokens(tokens).numbers, self.stride)
+    }
+
+    /// `[T, C]`, each row filled up with zeros to a width.
+    fn packed(self, width: usize) -> Vec<f32> {
+        let mut packed = vec![0.0; self.length * width];
+        for (to, row) in packed.chunks_exact_mut(width).zip(self.rows()) {
+            to[..self.size].copy_from_slice(row);
+        }
+        packed
+    }
+
+    /// `[C, T]`, each row filled up with zeros to a width.
+    fn transposed(self, width: usize) -> Vec<f32> {
+        let mut transposed = vec![0.0; self.size * width];
+        for (token, row) in self.rows().enumerate() {
+            for (number, &from) in row.iter().enumerate() {
+                transposed[number * width + token] = from;
+            }
+        }
+        transposed
+    }
+}
+
+/// Puts the heads of a row, `[H, T, padded C]`, side by side, `[T, H·C]`.
+fn join(output: &mut [f32], heads: &[f32], [length, size, padded]: [usize; 3]) {
+    let width = output.len() / length;
+    for (head, numbers) in heads.chunks_exact(length * padded).enumerate() {
+        let tokens = output
+            .chunks_exact_mut(width)
+            .zip(numbers.chunks_exact(padded));
+        for (output, numbers) in tokens {
+            output[head * size..(head + 1) * size].copy_from_slice(&numbers[..size]);
+        }
+    }
+}

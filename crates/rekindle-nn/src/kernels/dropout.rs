@@ -1,0 +1,47 @@
+//! Dropout whose masks are drawn where they are used, and kept nowhere.
+
+use burn_flex::{Flex, FlexTensor};
+use rayon::prelude::*;
+
+use super::numbers::{own, vectorized};
+use super::{Fused, Kernel};
+use crate::noise::Masks;
+
+/// Numbers that one task works on; even, since a draw serves two.
+const TASK: usize = 1 << 13;
+
+/// Factors that are drawn at a time.
+const BATCH: usize = 256;
+
+/// See [`super::Kernels::fused_drop_out`].
+pub(super) fn drop_out(x: FlexTensor, masks: Masks) -> Fused<Flex, 1> {
+    Kernel::DropOut.count();
+    Fused::new(apply(x, masks), move |gradient, _| {
+        Kernel::DropOutBackward.count();
+        [Some(apply(gradient, masks))]
+    })
+}
+
+fn apply(x: FlexTensor, masks: Masks) -> FlexTensor {
+    let mut x = own(x);
+    let chunks = x.storage_mut::<f32>().par_chunks_mut(TASK).enumerate();
+    chunks.for_each(|(index, numbers)| {
+        vectorized(
+            #[inline(always)]
+            || multiply(numbers, masks, index * TASK),
+        );
+    });
+    x
+}
+
+/// Multiplies numbers by the factors from an even index on.
+#[inline(always)]
+fn multiply(numbers: &mut [f32], masks: Masks, first: usize) {
+    let mut factors = [0.0; BATCH];
+    for (index, numbers) in numbers.chunks_mut(BATCH).enumerate() {
+        masks.fill_even(first + index * BATCH, &mut factors);
+        for (number, factor) in numbers.iter_mut().zip(&factors) {
+            *number *= factor;
+        }
+    }
+}

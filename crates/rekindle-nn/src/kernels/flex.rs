@@ -1,0 +1,100 @@
+//! The kernels as those of the backend `Flex`.
+
+use burn::tensor::{
+    DType, Shape,
+    ops::{FloatTensor, IntTensor},
+};
+use burn_flex::{Flex, FlexTensor};
+
+use super::numbers::{Numbers, has_fused_multiply_add, own, tensor};
+use super::{Fused, Kernels, Unary};
+use super::{
+    activation, attention, dropout, embedding, linear, loss, norm, optimizer, rotary, switch,
+};
+use crate::{AdamWStep, Dropout, Heads, Noise, Rows};
+
+impl Kernels for Flex {
+    fn are_ready(inputs: &[&FloatTensor<Self>]) -> bool {
+        are_numbers(inputs)
+    }
+
+    fn fused_attend(
+        qkv: [FloatTensor<Self>; 3],
+        heads: Heads,
+        dropout: &Dropout,
+        rows: &Rows,
+    ) -> Fused<Self, 3> {
+        attention::attend(qkv, heads, dropout.masks(rows.noise()), rows)
+    }
+
+    fn fused_normalize_layer(inputs: [FloatTensor<Self>; 3], epsilon: f64) -> Fused<Self, 3> {
+        let [x, scale, shift] = inputs;
+        norm::layer(x, scale, shift, epsilon)
+    }
+
+    fn fused_normalize_rms([x, scale]: [FloatTensor<Self>; 2], epsilon: f64) -> Fused<Self, 2> {
+        norm::rms(x, scale, epsilon)
+    }
+
+    fn fused_swiglu([gate, up]: [FloatTensor<Self>; 2]) -> Fused<Self, 2> {
+        activation::swiglu(gate, up)
+    }
+
+    fn fused_unary([x]: [FloatTensor<Self>; 1], function: Unary) -> Fused<Self, 1> {
+        activation::unary(x, function)
+    }
+
+    fn fused_drop_out(
+        [x]: [FloatTensor<Self>; 1],
+        dropout: &Dropout,
+        noise: Noise,
+    ) -> Fused<Self, 1> {
+        let masks = dropout.masks(Some(noise));
+        dropout::drop_out(x, masks.expect("the probability is above zero"))
+    }
+
+    fn fused_affine([x, weight, bias]: [FloatTensor<Self>; 3]) -> Fused<Self, 3> {
+        linear::affine(x, weight, bias)
+    }
+
+    fn fused_look_up([table]: [FloatTensor<Self>; 1], ids: IntTensor<Self>) -> Fused<Self, 1> {
+        embedding::look_up(table, ids)
+    }
+
+    fn fused_rotate([x]: [FloatTensor<Self>; 1], tables: [FloatTensor<Self>; 2]) -> Fused<Self, 1> {
+        rotary::rotate(x, tables)
+    }
+
+    fn fused_cross_entropy_sum(
+        [logits]: [FloatTensor<Self>; 1],
+        targets: IntTensor<Self>,
+    ) -> Fused<Self, 1> {
+        loss::cross_entropy_sum(logits, &targets)
+    }
+}
+
+/// Whether kernels take these tensors.
+fn are_numbers(inputs: &[&FlexTensor]) -> bool {
+    switch::is_on()
+        && has_fused_multiply_add()
+        && inputs.iter().all(|input| input.dtype() == DType::F32)
+}
+
+/// See [`crate::TrainBackend::adamw_update`].
+pub(crate) fn adamw_update(
+    state: [FlexTensor; 3],
+    gradient: FlexTensor,
+    step: &AdamWStep,
+) -> [FlexTensor; 3] {
+    let gradient = Numbers::new(gradient);
+    let mut state = state.map(own);
+    let numbers = state.each_mut().map(FlexTensor::storage_mut);
+    optimizer::adamw(numbers, gradient.get(), step);
+    state
+}
+
+/// See [`crate::TrainBackend::sum_of_squares`].
+pub(crate) fn sum_of_squares(x: FlexTensor) -> FlexTensor {
+    let sum = optimizer::sum_of_squares(Numbers::new(x).get());
+    tensor(vec![sum as f32], Shape::from([1]))
+}

@@ -1,0 +1,86 @@
+//! One pass over a parameter, its moments and its gradient.
+
+use rayon::prelude::*;
+
+use super::numbers::vectorized;
+use super::{Kernel, math};
+use crate::AdamWStep;
+
+/// Numbers that one task works on.
+const TASK: usize = 1 << 13;
+
+/// Moves a parameter and its two moments; see [`crate::composed::adamw_update`], whose order this keeps.
+pub(super) fn adamw(state: [&mut [f32]; 3], gradient: &[f32], step: &AdamWStep) {
+    Kernel::AdamW.count();
+    let factors = Factors::new(step);
+    let [parameter, first, second] = state.map(|numbers| numbers.par_chunks_mut(TASK));
+    let moments = first.zip(second);
+    let chunks = parameter.zip(moments).zip(gradient.par_chunks(TASK));
+    chunks.for_each(|((parameter, (first, second)), gradient)| {
+        vectorized(
+            #[inline(always)]
+            || {
+                let moments = first.iter_mut().zip(second);
+                let numbers = parameter.iter_mut().zip(moments).zip(gradient);
+                for ((parameter, (first, second)), gradient) in numbers {
+                    factors.apply([parameter, first, second], *gradient);
+                }
+            },
+        );
+    });
+}
+
+#[derive(Clone, Copy)]
+struct Factors {
+    gradient: f32,
+    betas: [f32; 2],
+    news: [f32; 2],
+    correction2: f32,
+    epsilon: f32,
+    rate: f32,
+    decay: f32,
+}
+
+impl Factors {
+    fn new(step: &AdamWStep) -> Self {
+        let count = step.count as f64;
+        let correction1 = 1.0 - step.beta1.powf(count);
+        Self {
+            gradient: step.gradient_scale as f32,
+            betas: [step.beta1 as f32, step.beta2 as f32],
+            news: [(1.0 - step.beta1) as f32, (1.0 - step.beta2) as f32],
+            correction2: (1.0 - step.beta2.powf(count)).sqrt() as f32,
+            epsilon: step.epsilon as f32,
+            rate: (step.learning_rate / correction1) as f32,
+            decay: (1.0 - step.learning_rate * step.weight_decay) as f32,
+        }
+    }
+
+    #[inline(always)]
+    fn apply(self, [parameter, first, second]: [&mut f32; 3], gradient: f32) {
+        let gradient = gradient * self.gradient;
+        *second = *second * self.betas[1] + gradient * gradient * self.news[1];
+        *first = *first * self.betas[0] + gradient * self.news[0];
+        let denominator = second.sqrt() / self.correction2 + self.epsilon;
+        *parameter = *parameter * self.decay - *first / denominator * self.rate;
+    }
+}
+
+/// `Σ x²`, in parts of fixed bounds.
+pub(super) fn sum_of_squares(x: &[f32]) -> f64 {
+    /// Numbers that are summed in f32.
+    const PART: usize = 1 << 10;
+    Kernel::SumOfSquares.count();
+    let parts = x.par_chunks(TASK).map(|x| {
+        vectorized(
+            #[inline(always)]
+            || {
+                let parts = x.chunks(PART);
+                let parts = parts.map(|part| f64::from(math::sum_of_squares(part, 0.0)));
+                parts.sum::<f64>()
+            },
+        )
+    });
+    let parts: Vec<f64> = parts.collect();
+    parts.into_iter().sum()
+}
