@@ -108,7 +108,7 @@ fn pieces(words: &BTreeMap<String, u64>) -> (Vec<String>, Vec<(&String, &u64)>) 
     let inside = inside
         .into_iter()
         .map(|character| format!("{INSIDE}{character}"));
-    let alphabet = known.iter().map(|character| character.to_string());
+    let alphabet = known.iter().map(ToString::to_string);
     (alphabet.chain(inside).collect(), words)
 }
 
