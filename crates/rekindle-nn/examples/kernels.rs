@@ -1,11 +1,10 @@
 //! What kernels save: processor time of a forward and a backward pass, composed and with kernels.
 //!
 //! `cargo run --release -p rekindle-nn --example kernels [REPETITIONS]` prints milliseconds of all threads
-//! together, so that a busy machine disturbs it little. Linux tells a process that; elsewhere it is wall time.
+//! together, so that a busy machine disturbs it little; wall time where that is not told.
 
 use std::error::Error;
 use std::io::{self, Write};
-use std::time::Instant;
 
 use burn::tensor::{Int, Tensor, TensorData};
 use burn_autodiff::Autodiff;
@@ -16,6 +15,10 @@ use rekindle_nn::{
 };
 
 type B = Autodiff<Flex>;
+
+/// That of the command.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const NOISE: Noise = Noise {
     seed: 1,
@@ -82,28 +85,29 @@ fn random(shape: [usize; 2], seed: u64) -> Tensor<B, 2> {
 }
 
 /// Milliseconds that the process has computed.
-fn processor_time(start: Instant) -> f64 {
-    let threads = std::fs::read_dir("/proc/self/task");
-    let Ok(threads) = threads else {
-        return start.elapsed().as_secs_f64() * 1e3;
-    };
-    let paths = threads
-        .filter_map(Result::ok)
-        .map(|thread| thread.path().join("schedstat"));
-    let times = paths.filter_map(|path| std::fs::read_to_string(path).ok());
-    let nanoseconds = times.filter_map(|text| text.split(' ').next()?.parse::<f64>().ok());
-    nanoseconds.sum::<f64>() / 1e6
+#[cfg(unix)]
+fn processor_time() -> f64 {
+    use rustix::time::{ClockId, clock_gettime};
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    time.tv_sec as f64 * 1e3 + time.tv_nsec as f64 / 1e6
+}
+
+/// Milliseconds since the process began.
+#[cfg(not(unix))]
+fn processor_time() -> f64 {
+    use std::{sync::LazyLock, time::Instant};
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    START.elapsed().as_secs_f64() * 1e3
 }
 
 fn measure(name: &str, repetitions: usize, step: impl Fn()) -> Result<(), Box<dyn Error>> {
-    let start = Instant::now();
     let [mut composed, mut kernels] = [f64::INFINITY; 2];
     for _ in 0..repetitions {
         for (are_on, best) in [(false, &mut composed), (true, &mut kernels)] {
             set_kernels(are_on);
-            let before = processor_time(start);
+            let before = processor_time();
             step();
-            *best = best.min(processor_time(start) - before);
+            *best = best.min(processor_time() - before);
         }
     }
     let ratio = kernels / composed;

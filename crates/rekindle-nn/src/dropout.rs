@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 
-use crate::noise::Masks;
+use crate::noise::Factors;
 use crate::{Noise, TrainBackend, cast};
 
 /// Zeroes elements at random in training, and scales the others so that the mean is kept.
@@ -58,8 +58,8 @@ impl Dropout {
     }
 
     /// Its factors, where any element is dropped.
-    pub(crate) fn masks(&self, noise: Option<Noise>) -> Option<Masks> {
+    pub(crate) fn factors(&self, noise: Option<Noise>) -> Option<Factors> {
         let noise = noise.filter(|_| self.probability > 0.0)?;
-        Some(noise.masks(self.site as u64, self.probability))
+        Some(noise.factors(self.site as u64, self.probability))
     }
 }

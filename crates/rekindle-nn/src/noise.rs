@@ -18,14 +18,14 @@ impl Noise {
     /// One factor per element: `0` with the given probability, else `1 / (1 - probability)`.
     pub(crate) fn mask(self, site: u64, probability: f64, elements: usize) -> Vec<f32> {
         let mut mask = vec![0.0; elements.next_multiple_of(2)];
-        self.masks(site, probability).fill_even(0, &mut mask);
+        self.factors(site, probability).fill_even(0, &mut mask);
         mask.truncate(elements);
         mask
     }
 
     /// The factors of a site, to be drawn anywhere.
-    pub(crate) fn masks(self, site: u64, probability: f64) -> Masks {
-        Masks {
+    pub(crate) fn factors(self, site: u64, probability: f64) -> Factors {
+        Factors {
             key: key(self.seed, [self.step, self.micro_batch, site]),
             kept: (1.0 / (1.0 - probability)) as f32,
             threshold: (probability * f64::from(u32::MAX)) as u32,
@@ -35,13 +35,13 @@ impl Noise {
 
 /// The factors of one site at one pass.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Masks {
+pub(crate) struct Factors {
     key: u64,
     kept: f32,
     threshold: u32,
 }
 
-impl Masks {
+impl Factors {
     /// Draws the factors of an even number of elements, from an even one on.
     #[expect(
         clippy::inline_always,

@@ -14,7 +14,7 @@ use rayon::prelude::*;
 use super::numbers::{Numbers, tensor};
 use super::product::{Left, MULTIPLE};
 use super::{Fused, Kernel};
-use crate::noise::Masks;
+use crate::noise::Factors;
 use crate::{Heads, Rows, Sight};
 
 /// Queries whose scores are held at a time.
@@ -24,7 +24,7 @@ const BLOCK: usize = 64;
 pub(super) fn attend(
     qkv: [FlexTensor; 3],
     heads: Heads,
-    masks: Option<Masks>,
+    masks: Option<Factors>,
     rows: &Rows,
 ) -> Fused<Flex, 3> {
     Kernel::Attend.count();
@@ -76,7 +76,7 @@ pub(super) fn attend(
 /// What every task knows.
 struct Shape {
     heads: Heads,
-    masks: Option<Masks>,
+    masks: Option<Factors>,
     /// Columns of the grid of scores that masks are counted in.
     grid: usize,
     rows: Vec<Row>,
@@ -100,7 +100,7 @@ struct Block {
 }
 
 impl Shape {
-    fn new(heads: Heads, masks: Option<Masks>, rows: &Rows) -> Self {
+    fn new(heads: Heads, masks: Option<Factors>, rows: &Rows) -> Self {
         let (cells, grid) = rows.cells();
         let places = rows.starts().into_iter().zip(rows.lengths()).zip(cells);
         let places = places.map(|((slot, &length), cell)| Row { slot, length, cell });

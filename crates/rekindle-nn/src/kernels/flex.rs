@@ -24,7 +24,7 @@ impl Kernels for Flex {
         dropout: &Dropout,
         rows: &Rows,
     ) -> Fused<Self, 3> {
-        attention::attend(qkv, heads, dropout.masks(rows.noise()), rows)
+        attention::attend(qkv, heads, dropout.factors(rows.noise()), rows)
     }
 
     fn fused_normalize_layer(inputs: [FloatTensor<Self>; 3], epsilon: f64) -> Fused<Self, 3> {
@@ -49,7 +49,7 @@ impl Kernels for Flex {
         dropout: &Dropout,
         noise: Noise,
     ) -> Fused<Self, 1> {
-        let masks = dropout.masks(Some(noise));
+        let masks = dropout.factors(Some(noise));
         dropout::drop_out(x, masks.expect("the probability is above zero"))
     }
 

@@ -1,8 +1,9 @@
 //! Tests of reading a `config.json`.
 
-use super::*;
-use rekindle_nn::RotaryScaling;
+use rekindle_nn::{ParameterPath, RotaryScaling};
 use serde_json::json;
+
+use super::*;
 
 fn read(model_type: &str, extra: &Value) -> Result<LlamaConfig, ConfigError> {
     let mut json = json!({
