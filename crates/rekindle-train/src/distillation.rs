@@ -92,7 +92,7 @@ mod tests {
         let targets: Vec<&Target> = targets.iter().collect();
         let found = Tensor::<Exact, 2>::from_data(
             outputs.map(|row| row.map(|x| x as f32)),
-            &Default::default(),
+            &burn_flex::FlexDevice,
         );
         let loss = loss_sum(found, &targets)
             .into_data()
