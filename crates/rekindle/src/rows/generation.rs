@@ -152,7 +152,7 @@ mod tests {
 
     use std::path::Path;
 
-    use rekindle_data::{Format, Source, TextTokenizer};
+    use rekindle_data::{Format, Source, TaskKind, TextTokenizer};
 
     use super::*;
 
@@ -233,7 +233,7 @@ mod tests {
                     {\"role\": \"assistant\", \"content\": \"b\"}]}\n\
                     {\"prompt\": \"a <s\", \"completion\": \"b\"}\n";
         let source = Source::from_text("rows", rows, Format::Jsonl).unwrap();
-        let inference = source.task(None).unwrap();
+        let inference = source.task(Some(TaskKind::Generate)).unwrap();
         let rows = source.examples(inference, rekindle_instruct::example);
         let limit = Limit {
             max_length: 99,
