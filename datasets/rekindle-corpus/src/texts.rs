@@ -11,13 +11,14 @@ use crate::source::Source;
 /// The texts of files, folders and patterns as [`crate::Corpus::paths`] has them, one line or row at a time; of a
 /// long one, pieces. Only what is given is in memory.
 ///
-/// A row that cannot be used is an error in its place.
+/// Rows that cannot be used are an error of their file, before any text is given.
 pub fn texts(
     paths: &[PathBuf],
 ) -> Result<impl Iterator<Item = Result<String, CorpusError>>, CorpusError> {
     let files = files::find(paths)?.into_iter();
     let sources = files.map(|path| Source::survey(path, Documents::Line));
     let sources: Vec<Source> = sources.collect::<Result<_, _>>()?;
+    sources.iter().try_for_each(Source::check)?;
     Ok(sources.into_iter().flat_map(texts_of))
 }
 

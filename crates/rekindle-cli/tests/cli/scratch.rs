@@ -49,7 +49,8 @@ fn deviation(values: &[f32]) -> f64 {
 #[test]
 fn a_classifier_learns_from_random_weights() {
     let place = place();
-    let flags = ["--epochs", "8", "--learning-rate", "3e-3"];
+    let rates = ["--epochs", "20", "--learning-rate", "5e-3"];
+    let flags = [&rates[..], &["--batch-size", "4"]].concat();
     let told = train(&place, "run", &flags);
     assert!(
         told.contains("from scratch: all weights are random"),
@@ -108,7 +109,7 @@ fn a_run_goes_on_with_the_same_configuration_alone() {
     ];
     train(&place, "whole", &flags);
     train(&place, "run", &flags);
-    fs::remove_dir_all(place.path("run/checkpoints/step-6")).unwrap();
+    fs::remove_dir_all(place.path("run/checkpoints/step-000006")).unwrap();
     fs::remove_file(place.path("run/receipt.json")).unwrap();
     place
         .call(&["train", "run", "--resume", "--dashboard", "none"])
@@ -118,7 +119,7 @@ fn a_run_goes_on_with_the_same_configuration_alone() {
     let names: Vec<_> = receipt["base"].as_object().unwrap().keys().collect();
     assert_eq!(names, ["config.json", "tokenizer.json"]);
 
-    fs::remove_dir_all(place.path("run/checkpoints/step-6")).unwrap();
+    fs::remove_dir_all(place.path("run/checkpoints/step-000006")).unwrap();
     fs::remove_file(place.path("run/receipt.json")).unwrap();
     let mut config: Value = serde_json::from_str(&place.read("tiny.json")).unwrap();
     config["initializer_range"] = json!(0.06);

@@ -30,15 +30,22 @@ fn train(place: &Place, kind: &str, size: &str) -> String {
         .err
 }
 
+/// The configuration of an encoder with 60 tokens.
+fn encoder() -> Value {
+    json!({
+        "model_type": "bert", "vocab_size": 60, "hidden_size": 16, "num_hidden_layers": 1,
+        "num_attention_heads": 2, "intermediate_size": 32, "max_position_embeddings": 32,
+    })
+}
+
 #[test]
 fn an_encoder_from_scratch_uses_the_new_pieces() {
     let place = place();
-    assert_snapshot!(train(&place, "wordpiece", "60"), @"");
-    let config = json!({
-        "model_type": "bert", "vocab_size": 60, "hidden_size": 16, "num_hidden_layers": 1,
-        "num_attention_heads": 2, "intermediate_size": 32, "max_position_embeddings": 32,
-    });
-    place.write("tiny.json", &config.to_string());
+    assert_snapshot!(train(&place, "wordpiece", "60"), @r"
+    60 tokens from 32 texts with 14 different words, written to words
+    use it: rekindle train --set model.config=CONFIG.json --set model.tokenizer=words --data FILE
+    ");
+    place.write("tiny.json", &encoder().to_string());
     let scratch = [
         "--set",
         "model.config=tiny.json",
@@ -61,6 +68,29 @@ fn an_encoder_from_scratch_uses_the_new_pieces() {
             place.read(&format!("words/{file}"))
         );
     }
+}
+
+#[test]
+fn hidden_words_are_learned_from_scratch() {
+    let place = place();
+    train(&place, "wordpiece", "60");
+    place.write("tiny.json", &encoder().to_string());
+    let scratch = [
+        "--set",
+        "model.config=tiny.json",
+        "--set",
+        "model.tokenizer=words",
+    ];
+    let flags = ["--task", "mask", "--data", "texts", "--max-length", "16"];
+    let rates = ["--epochs", "12", "--learning-rate", "1e-2"];
+    place.train(&[&scratch[..], &flags, &rates].concat());
+    let losses = place.losses("run");
+    // At first each token is as likely as any other.
+    assert!((losses[0] - 60_f64.ln()).abs() < 0.7, "{losses:?}");
+    assert!(losses.last().unwrap() < &(losses[0] - 0.7), "{losses:?}");
+    let config: Value = serde_json::from_str(&place.read("run/model/config.json")).unwrap();
+    assert_eq!(config["architectures"][0], "BertForMaskedLM");
+    assert_eq!(config["pad_token_id"], 0);
 }
 
 #[test]
@@ -103,7 +133,10 @@ fn a_decoder_from_scratch_uses_the_new_bytes() {
 fn what_gives_no_tokenizer_is_refused() {
     let place = place();
     let refusal = |flags: &[&str]| place.refusal(&[&TOKENIZER[..], flags].concat());
-    assert_snapshot!(refusal(&["--kind", "wordpiece", "--vocab-size", "20"]), @"");
+    assert_snapshot!(refusal(&["--kind", "wordpiece", "--vocab-size", "20"]), @r"
+    error: a vocabulary of 20 tokens has no room for 5 special tokens and 40 of the alphabet
+    hint: give `--vocab-size 45`, better some thousands more
+    ");
     place.write("empty.txt", "\n");
     let empty = [
         "tokenizer",
@@ -115,10 +148,19 @@ fn what_gives_no_tokenizer_is_refused() {
         "--output",
         "words",
     ];
-    assert_snapshot!(place.refusal(&[&empty[..], &["--data", "empty.txt"]].concat()), @"");
+    assert_snapshot!(place.refusal(&[&empty[..], &["--data", "empty.txt"]].concat()), @r"
+    error: there is no text to make a tokenizer from: 0 texts, and no word in them
+    hint: give text files, or JSON lines with `text`
+    ");
     place.rows("bad.jsonl", &[json!({"text": "a"}), json!({"txt": "b"})]);
-    assert_snapshot!(place.refusal(&[&empty[..], &["--data", "bad.jsonl"]].concat()), @"");
+    assert_snapshot!(place.refusal(&[&empty[..], &["--data", "bad.jsonl"]].concat()), @r"
+    error: 1 of 2 rows in `bad.jsonl` cannot be used
+    bad.jsonl:2: field `text`: is missing; the row has `txt` (add the text or remove the row)
+    ");
     std::fs::create_dir(place.path("words")).unwrap();
     place.write("words/mine", "");
-    assert_snapshot!(refusal(&["--kind", "bpe", "--vocab-size", "300"]), @"");
+    assert_snapshot!(refusal(&["--kind", "bpe", "--vocab-size", "300"]), @r"
+    error: output folder `words` is not empty
+    hint: choose another `--output`, or remove the folder
+    ");
 }
