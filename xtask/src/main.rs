@@ -14,6 +14,7 @@ mod slow;
 mod snips;
 mod sources;
 mod tidy;
+mod transfer;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -43,6 +44,8 @@ enum Task {
     Bench(bench::Options),
     /// Prove at full size: what training reaches, and that transformers agrees (needs Python)
     Slow(slow::Options),
+    /// Measure what the bundled model's pre-training is worth: methods beside each other, over several seeds
+    Transfer(transfer::Options),
 }
 
 fn main() -> ExitCode {
@@ -63,6 +66,7 @@ fn run(task: &Task) -> anyhow::Result<()> {
         Task::Fixtures { filter } => fixtures::run(&root, filter.as_deref().unwrap_or_default()),
         Task::Bench(options) => bench::run(&root, options),
         Task::Slow(options) => slow::run(&root, options),
+        Task::Transfer(options) => transfer::run(&root, options),
     }
 }
 

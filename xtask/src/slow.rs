@@ -3,6 +3,7 @@
 mod decoders;
 mod encoders;
 mod proof;
+mod texts;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -24,7 +25,7 @@ pub(crate) struct Options {
         long,
         value_name = "DIR",
         requires = "data",
-        required_unless_present = "decoder"
+        required_unless_present_any = ["decoder", "large"]
     )]
     model: Option<PathBuf>,
     /// Folder with SNIPS: `intent.train.jsonl`, `intent.valid.jsonl`, `slots.train.jsonl`, `slots.valid.jsonl`
@@ -36,6 +37,9 @@ pub(crate) struct Options {
     /// Text to teach it, such as tinyshakespeare
     #[arg(long, value_name = "FILE", requires = "decoder")]
     text: Option<PathBuf>,
+    /// Train the bundled model on a generated text of a gigabyte too, which takes some minutes and twice the disk
+    #[arg(long)]
+    large: bool,
     /// Python that has what `benches/peers/requirements.txt` lists
     #[arg(long, default_value = "python3")]
     python: PathBuf,
@@ -72,6 +76,9 @@ pub(crate) fn run(root: &Path, options: &Options) -> anyhow::Result<()> {
     if let (Some(model), Some(text)) = (&options.decoder, &options.text) {
         let decoders = Decoders { slow, model, text };
         proofs.extend(decoders.prove()?);
+    }
+    if options.large {
+        proofs.push(texts::prove(slow)?);
     }
     println!("{}", proof::table(&proofs));
     match proofs.iter().filter(|proof| !proof.holds()).count() {

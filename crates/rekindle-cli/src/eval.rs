@@ -7,22 +7,18 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use rekindle::backend::{Choice, choose};
-use rekindle::hub::{HubOptions, resolve};
 use rekindle::predict::{EvaluatedRow, Evaluation, Predictor};
 use rekindle::{Error, scores::Scores};
 use serde_json::{Value, json};
 
 use crate::args::{Eval, Trained};
+use crate::places::{Folders, resolve};
 use crate::progress::{DownloadBar, note};
 
 /// Opens the model that a command names, and the backend that it asks for.
 pub(crate) fn open(trained: &Trained) -> Result<(Predictor, Choice), Error> {
     let backend = choose(&trained.backend)?;
-    let folder = resolve(
-        &trained.model,
-        &HubOptions::from_env(),
-        &mut DownloadBar::default(),
-    )?;
+    let folder = resolve(&trained.model)?;
     let predictor = Predictor::open(&folder, trained.task, trained.max_length)?;
     Ok((predictor, backend))
 }
@@ -30,7 +26,9 @@ pub(crate) fn open(trained: &Trained) -> Result<(Predictor, Choice), Error> {
 /// Scores a file and prints the numbers.
 pub(crate) fn run(arguments: &Eval) -> Result<ExitCode> {
     let (predictor, backend) = open(&arguments.trained)?;
-    let evaluation = predictor.evaluate(&backend, &arguments.data)?;
+    let folders = Folders::from_env();
+    let keeping = (folders.cache(), &mut DownloadBar::default() as _);
+    let evaluation = predictor.evaluate(&backend, &arguments.data, keeping)?;
     for line in &evaluation.notes {
         note(line);
     }

@@ -7,19 +7,18 @@ use anyhow::Result;
 use rekindle::Error;
 use rekindle::backend::{Choice, choose};
 use rekindle::generate::{Answer, End, Generator};
-use rekindle::hub::{HubOptions, resolve};
 use serde_json::json;
 
 use crate::args::{Generate, LanguageModel};
 use crate::failure::INTERRUPTED;
-use crate::progress::{DownloadBar, note};
+use crate::places::resolve;
+use crate::progress::note;
 use crate::stream::{Clock, Interrupt, Stream};
 
 /// Opens the model that a command names, and the backend that it asks for.
 pub(crate) fn open(model: &LanguageModel) -> Result<(Generator, Choice), Error> {
     let backend = choose(&model.backend)?;
-    let options = HubOptions::from_env();
-    let folder = resolve(&model.model, &options, &mut DownloadBar::default())?;
+    let folder = resolve(&model.model)?;
     let generator = Generator::open(&folder, model.max_length)?;
     Ok((generator, backend))
 }

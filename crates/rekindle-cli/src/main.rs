@@ -7,7 +7,6 @@
 )]
 
 mod args;
-mod cache;
 mod chat;
 mod doctor;
 mod eval;
@@ -15,11 +14,13 @@ mod export;
 mod failure;
 mod generate;
 mod live;
+mod places;
 mod predict;
 mod progress;
 mod restart;
 mod runs;
 mod stream;
+mod summary;
 mod tokenizer;
 mod train;
 mod verify;

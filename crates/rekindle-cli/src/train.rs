@@ -1,25 +1,19 @@
 //! `rekindle train`.
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::Result;
-use rekindle::bundled::Places;
-use rekindle::data::TaskKind;
-use rekindle::events::End;
-use rekindle::hub::HubOptions;
 use rekindle::recipe::{Recipe, set};
-use rekindle::rows::Opening;
-use rekindle::train::{Briefing, Outcome, RunFolder, prepare};
+use rekindle::train::{Briefing, RunFolder, prepare};
 use rekindle::{Error, recipe};
 use toml::Table;
 
 use crate::args::{Dashboard, Train};
-use crate::cache;
-use crate::failure::{FAILED, INTERRUPTED};
 use crate::live::Live;
+use crate::places::Folders;
 use crate::progress::{DownloadBar, note};
 use crate::restart;
+use crate::summary::summarize;
 use crate::watch::Watch;
 
 /// Trains, and tells what came of it.
@@ -32,14 +26,9 @@ pub(crate) fn run(arguments: &Train) -> Result<ExitCode> {
         .resume
         .then(|| RunFolder::find(named, arguments.output.as_deref(), &recipe))
         .transpose()?;
-    let hub = HubOptions::from_env();
-    let cache = cache::folder();
-    let places = Places {
-        hub: &hub,
-        cache: &cache,
-        bundle: &[],
-    };
-    let prepared = prepare(recipe, resumed, places, &mut DownloadBar::default())?;
+    let folders = Folders::from_env();
+    let progress = &mut DownloadBar::default();
+    let prepared = prepare(recipe, resumed, folders.places(), progress)?;
     if let Some(finish) = &prepared.finished {
         note(format_args!(
             "the run in {} is finished after {} steps: there is nothing to resume",
@@ -162,53 +151,5 @@ fn tell(briefing: &Briefing) {
     }
     for warning in warnings {
         note(format_args!("warning: {warning}"));
-    }
-}
-
-/// Says where the result is, and what to type next.
-fn summarize(outcome: &Outcome, dashboard: Dashboard) -> ExitCode {
-    let folder = outcome.folder.path.display();
-    let is_interrupted = outcome.finish.end == End::Interrupted;
-    let is_saved = outcome.finish.checkpoint == Some(outcome.finish.steps);
-    if is_interrupted {
-        if !is_saved {
-            let newest = outcome.finish.checkpoint.unwrap_or(0);
-            note(format_args!(
-                "error: step {} could not be saved: the run goes on after step {newest}",
-                outcome.finish.steps
-            ));
-        }
-        note(format_args!("go on: rekindle train {folder} --resume"));
-    }
-    // Where events go to standard output, nothing else does.
-    let mut out: Box<dyn Write> = match dashboard {
-        Dashboard::Json => Box::new(io::stderr()),
-        Dashboard::Auto | Dashboard::Tui | Dashboard::Plain | Dashboard::None => {
-            Box::new(io::stdout())
-        }
-    };
-    let report = outcome.folder.path.join("report.html");
-    // A closed pipe takes nothing away: the model is saved.
-    let _ = writeln!(out, "model saved in {}", outcome.folder.model().display());
-    let _ = writeln!(out, "report: {}", report.display());
-    let next = match outcome.task {
-        TaskKind::Generate => match outcome.opening {
-            Opening::Chat => format!("rekindle chat --model {folder}"),
-            Opening::Text => format!("rekindle generate --model {folder} --prompt \"...\""),
-            // The words around an instruction are those of the training rows.
-            Opening::Instruction => format!(
-                "echo '{{\"instruction\": \"...\"}}' | rekindle predict --model {folder} --input -"
-            ),
-        },
-        TaskKind::Mask | TaskKind::Distill => {
-            format!("rekindle train --model {folder} --data FILE")
-        }
-        _ => format!("rekindle predict --model {folder} --text \"...\""),
-    };
-    let _ = writeln!(out, "try it: {next}");
-    match (is_interrupted, is_saved) {
-        (false, _) => ExitCode::SUCCESS,
-        (true, true) => ExitCode::from(INTERRUPTED),
-        (true, false) => ExitCode::from(FAILED),
     }
 }

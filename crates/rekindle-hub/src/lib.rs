@@ -16,6 +16,7 @@ mod reference;
 mod resolve;
 mod save;
 mod save_error;
+mod stored_type;
 mod tensor_file;
 
 pub use adapter::{
@@ -31,4 +32,5 @@ pub use resolve::{Progress, resolve};
 pub use safetensors::Dtype;
 pub use save::{Companions, NamedTensor, companion_files, save_model, sweep_model, write_tensors};
 pub use save_error::SaveError;
+pub use stored_type::StoredType;
 pub use tensor_file::TensorFile;

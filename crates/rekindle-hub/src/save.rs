@@ -5,13 +5,13 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 use serde_json::{Map, Value};
 use tempfile::TempDir;
 
 use crate::index::WEIGHTS;
 use crate::save_error::SaveError;
+use crate::stored_type::StoredType;
 
 /// Values are turned into bytes in pieces of this many.
 const PIECE_VALUES: usize = 1 << 16;
@@ -23,6 +23,7 @@ const GENERATION_CONFIG: &str = "generation_config.json";
 pub struct NamedTensor<'a> {
     name: String,
     shape: Vec<usize>,
+    stored: StoredType,
     values: Box<dyn FnOnce() -> Vec<f32> + 'a>,
 }
 
@@ -39,8 +40,15 @@ impl<'a> NamedTensor<'a> {
         Self {
             name: name.into(),
             shape,
+            stored: StoredType::F32,
             values: Box::new(values),
         }
+    }
+
+    /// The same tensor, its values rounded to another type in the file.
+    #[must_use]
+    pub fn stored_as(self, stored: StoredType) -> Self {
+        Self { stored, ..self }
     }
 
     /// The same tensor under a longer name.
@@ -254,6 +262,7 @@ pub fn write_tensors(
     for NamedTensor {
         name,
         shape,
+        stored,
         values,
     } in tensors
     {
@@ -266,7 +275,10 @@ pub fn write_tensors(
             });
         }
         for piece in values.chunks(PIECE_VALUES) {
-            let bytes: Vec<u8> = piece.iter().flat_map(|value| value.to_le_bytes()).collect();
+            let bytes = stored.bytes(piece).ok_or_else(|| SaveError::Overflow {
+                name: name.clone(),
+                stored,
+            })?;
             write(&bytes)?;
         }
     }
@@ -283,9 +295,9 @@ fn header(path: &Path, tensors: &[NamedTensor<'_>]) -> Result<Vec<u8>, SaveError
     let mut end = 0;
     let place = |tensor: &NamedTensor<'_>| {
         let start = end;
-        end += tensor.shape.iter().product::<usize>() * size_of::<f32>();
+        end += tensor.shape.iter().product::<usize>() * tensor.stored.size();
         let info = TensorInfo {
-            dtype: Dtype::F32,
+            dtype: tensor.stored.dtype(),
             shape: tensor.shape.clone(),
             data_offsets: (start, end),
         };

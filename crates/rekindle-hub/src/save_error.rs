@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use safetensors::SafeTensorError;
 
+use crate::stored_type::StoredType;
+
 /// Why a model could not be saved.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -47,6 +49,14 @@ pub enum SaveError {
         /// The number of its values.
         found: usize,
     },
+    /// A value is too large for the type that it is to be stored in.
+    #[error("tensor `{name}` has values that {stored} cannot hold")]
+    Overflow {
+        /// The tensor.
+        name: String,
+        /// The type.
+        stored: StoredType,
+    },
     /// The tensors cannot be described in a safetensors header.
     #[error("cannot describe the tensors of `{path}`", path = .path.display())]
     Header {
@@ -63,6 +73,7 @@ impl SaveError {
         let hint = match self {
             Self::Write { .. } => "check the permissions and the space left on the disk",
             Self::Occupied { .. } => "choose another output folder, or empty it",
+            Self::Overflow { .. } => "store it in bf16, whose range is that of f32",
             Self::Read { .. }
             | Self::DuplicateTensor { .. }
             | Self::Shape { .. }

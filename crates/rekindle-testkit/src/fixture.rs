@@ -1,5 +1,6 @@
 //! A fixture folder.
 
+use std::env;
 use std::path::{Path, PathBuf};
 
 use burn::module::Module;
@@ -51,6 +52,8 @@ impl Fixture {
     /// # Panics
     /// If the folder is not one that `reference.py` wrote.
     pub fn open(folder: &Path) -> Self {
+        // As in the program: every number is the same with kernels and without.
+        rekindle_nn::set_kernels(env::var_os("REKINDLE_KERNELS").is_none_or(|it| it != "off"));
         let config = read_config(folder).expect("a fixture has a config.json");
         let mut fixture = Self {
             folder: folder.to_owned(),

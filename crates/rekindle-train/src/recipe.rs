@@ -48,7 +48,7 @@ pub struct Recipe {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ModelRecipe {
-    /// Hub id or folder; empty where `config` takes its place.
+    /// Hub id, folder, or `bundled`; empty where `config` takes its place.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub base: String,
     /// A `config.json`, or a folder that holds one: the model is made from scratch, with random weights.
@@ -274,7 +274,7 @@ pub enum Precision {
 impl Default for ModelRecipe {
     fn default() -> Self {
         Self {
-            base: "sentence-transformers/all-MiniLM-L6-v2".to_owned(),
+            base: "bundled".to_owned(),
             config: None,
             tokenizer: None,
             task: None,

@@ -18,6 +18,7 @@ use rekindle_train::recipe::{LoraRecipe, MethodKind, MethodRecipe, Recipe, Targe
 use serde_json::{Map, Value, json};
 
 use crate::base::{Base, tensors};
+use crate::bundled::BUNDLED;
 use crate::error::Error;
 
 /// The fields of a `config.json` that tell what a head answers.
@@ -145,6 +146,8 @@ impl Base {
                 placed(&adapter.config.base, folder),
                 adapter.config.revision.clone(),
             ),
+            // Its name means nothing to peft, and its folder is one like any other.
+            None if recipe.model.base == BUNDLED => (self.folder.display().to_string(), None),
             None => reference(&recipe.model.base),
         };
         let LoraRecipe {

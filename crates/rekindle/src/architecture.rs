@@ -134,6 +134,15 @@ impl Architecture {
         }
     }
 
+    /// Numbers of a token's hidden state.
+    pub(crate) fn width(&self) -> usize {
+        match self {
+            Self::Bert(config) => config.hidden_size,
+            Self::Llama(config) => config.hidden_size,
+            Self::Gpt2(config) => config.hidden_size,
+        }
+    }
+
     /// Whether its output layer is its embedding.
     pub(crate) fn is_tied(&self) -> bool {
         match self {

@@ -7,7 +7,7 @@ use burn::tensor::backend::Backend;
 use rekindle_bert::WordPredictor;
 use rekindle_data::{LabelSet, Limit, Renderer, TaskKind, TextTokenizer};
 use rekindle_hub::{
-    Checkpoint, Companions, LoadError, NamedTensor, is_adapter, read_config, save_model,
+    Checkpoint, Companions, LoadError, NamedTensor, StoredType, is_adapter, read_config, save_model,
 };
 use rekindle_nn::{ExportedTensor, LoadReport, Model, TensorSource, export, export_scaffold, load};
 use rekindle_train::objective::Objective;
@@ -374,9 +374,21 @@ impl Base {
         objective: &Objective,
         folder: &Path,
     ) -> Result<(), Error> {
+        self.save_as::<B, M>(model, objective, (folder, StoredType::F32))
+    }
+
+    /// [`Self::save`] with the weights in another type.
+    pub(crate) fn save_as<B: Backend, M: Model<B>>(
+        &self,
+        model: &M,
+        objective: &Objective,
+        (folder, stored): (&Path, StoredType),
+    ) -> Result<(), Error> {
         let names = self.architecture.names(objective.task());
-        let tensors = tensors(export::<B, M>(model, names.as_ref()));
-        let config = self.config_of(objective);
+        let tensors = tensors(export::<B, M>(model, names.as_ref())).into_iter();
+        let tensors = tensors.map(|tensor| tensor.stored_as(stored)).collect();
+        let mut config = self.config_of(objective);
+        config.insert("dtype".into(), json!(stored.config_name()));
         Ok(save_model(folder, &config, tensors, self.companions()?)?)
     }
 
@@ -386,9 +398,9 @@ impl Base {
         let mut config = self.json.clone();
         let class = self.architecture.class(task);
         config.insert("architectures".into(), json!([class]));
-        // Both spellings of the file's type that transformers has had; ours is always f32.
+        // Both spellings of the file's type that transformers has had.
         config.shift_remove("torch_dtype");
-        config.insert("dtype".into(), json!("float32"));
+        config.insert("dtype".into(), json!(StoredType::F32.config_name()));
         if matches!(
             task,
             TaskKind::Generate | TaskKind::Mask | TaskKind::Distill

@@ -1,52 +1,69 @@
-//! The command `export`: an adapter folded into its base, or copied.
+//! The command `export`: an adapter folded into its base, or copied; weights in another type.
 
+use std::cell::RefCell;
 use std::fs;
 use std::path::Path;
 
 use rekindle_data::{HiddenToken, TaskKind};
+use rekindle_hub::{Checkpoint, NamedTensor, StoredType, is_adapter, read_config, save_model};
 use rekindle_nn::merge;
 use rekindle_train::batch::Row;
 use rekindle_train::evaluate::Runner;
 use rekindle_train::objective::{Objective, TagTarget, Target};
 use rekindle_train::recipe::Recipe;
 use rekindle_train::task::{Inner, TrainableBackend, TrainableModel};
+use serde_json::json;
 
 use crate::architecture::UseModel;
 use crate::backend::{Choice, Job};
 use crate::base::Base;
 use crate::error::Error;
-use crate::faithful::compare;
+use crate::faithful::{compare, compare_rounded};
 use crate::samples::ObservedTask;
 
 /// What a model is written as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// A full model, with the adapter folded into its weights.
-    Merged,
+    /// A full model, with the adapter folded into its weights; in a type other than f32 if one is given, and
+    /// then there need not be an adapter.
+    Merged(Option<StoredType>),
     /// The adapter alone, as peft has it.
     Adapter,
+}
+
+impl Form {
+    /// The type of the weights in the file.
+    fn stored(self) -> StoredType {
+        match self {
+            Self::Merged(Some(stored)) => stored,
+            Self::Merged(None) | Self::Adapter => StoredType::F32,
+        }
+    }
 }
 
 /// Writes the adapter of a model folder, or the model with it, into a folder of its own; `base` is where
 /// the adapter's base lies, if not where the adapter says.
 ///
-/// The result is loaded afresh, and its logits are compared with those of the adapter on its base.
+/// The result is loaded afresh, and its logits are compared with those of the adapter on its base. Where
+/// there is no adapter, each weight that was written is.
 pub fn export(
     folder: &Path,
     base: Option<&Path>,
     (form, output): (Form, &Path),
     backend: &Choice,
 ) -> Result<(), Error> {
-    if !rekindle_hub::is_adapter(folder) {
+    refuse_occupied(output)?;
+    if !is_adapter(folder) {
+        let what = match form {
+            Form::Merged(Some(stored)) => return convert(folder, stored, output),
+            Form::Merged(None) => "merge",
+            Form::Adapter => "copy",
+        };
         return Err(Error::NoAdapter {
             path: folder.to_owned(),
-            what: match form {
-                Form::Merged => "merge",
-                Form::Adapter => "copy",
-            },
+            what,
         });
     }
-    refuse_occupied(output)?;
     let opened = Base::open_adapter(folder, base)?;
     let objective = opened.objective(&opened.folder, None)?;
     backend.run(Export {
@@ -56,6 +73,39 @@ pub fn export(
         output,
         backend,
     })
+}
+
+/// Writes a full model with its weights in another type, and reads them again.
+fn convert(folder: &Path, stored: StoredType, output: &Path) -> Result<(), Error> {
+    let mut config = read_config(folder)?;
+    config.shift_remove("torch_dtype");
+    config.insert("dtype".into(), json!(stored.config_name()));
+    let checkpoint = Checkpoint::open(folder)?;
+    let failure = RefCell::new(None);
+    let mut tensors = Vec::new();
+    for name in checkpoint.names() {
+        let shape = checkpoint.shape(name).unwrap_or_default().to_vec();
+        let (checkpoint, failure) = (&checkpoint, &failure);
+        let read = move || {
+            checkpoint.read_f32(name).unwrap_or_else(|error| {
+                failure.borrow_mut().get_or_insert(error);
+                Vec::new()
+            })
+        };
+        tensors.push(NamedTensor::new(name, shape, read).stored_as(stored));
+    }
+    let saved = save_model(output, &config, tensors, folder);
+    // The reason why a tensor had no values, not that it had none.
+    if let Some(error) = failure.into_inner() {
+        return Err(error.into());
+    }
+    saved?;
+    let written = Checkpoint::open(output)?;
+    for name in checkpoint.names() {
+        let [kept, found] = [&checkpoint, &written].map(|file| file.read_f32(name));
+        compare_rounded(&kept?, &found?, (output, stored))?;
+    }
+    Ok(())
 }
 
 /// Only an empty folder is written into.
@@ -135,20 +185,21 @@ impl<B: TrainableBackend> UseModel<B> for Copy<'_> {
         let rows = probe(base, kind);
         if let Some(kept) = self.kept {
             let written = match form {
-                Form::Merged => Base::open_model(output)?,
+                Form::Merged(_) => Base::open_model(output)?,
                 Form::Adapter => Base::open_adapter(output, Some(&base.folder))?,
             };
+            let stored = form.stored();
             let (model, _) = written.load::<B, M>(model, kind, true, 0)?;
             let found = runner.outputs::<Inner<B>, _>(&model.valid(), &rows, &device);
-            compare(&kept, &found, output)?;
+            compare(&kept, &found, (output, stored))?;
             return Ok(found);
         }
         let model = base.load_trained::<B, M>(model, kind)?.valid();
         let kept = runner.outputs::<Inner<B>, _>(&model, &rows, &device);
         match form {
-            Form::Merged => {
+            Form::Merged(_) => {
                 let merged = merge::<Inner<B>, _>(model)?;
-                base.save::<Inner<B>, _>(&merged, objective, output)?;
+                base.save_as::<Inner<B>, _>(&merged, objective, (output, form.stored()))?;
             }
             Form::Adapter => base.copy_adapter::<Inner<B>, _>(&model, objective, output)?,
         }

@@ -1,6 +1,6 @@
 //! What a model forgets: the loss of its base's own objective on a text that it is not trained on.
 
-use burn::tensor::backend::{Backend, BackendTypes};
+use burn::tensor::backend::BackendTypes;
 use rekindle_data::{LabelSet, TaskKind};
 use rekindle_nn::{CausalLm, Model, TrainBackend, merge};
 use rekindle_train::batch::{Layout, Row};
@@ -12,6 +12,7 @@ use rekindle_train::token_task::TokenTask;
 
 use crate::base::Base;
 use crate::error::Error;
+use crate::samples::device_of;
 
 /// A general text, ready to be run.
 pub(crate) struct General<'a> {
@@ -87,8 +88,4 @@ impl General<'_> {
         };
         runner.evaluate(model, self.rows, device).loss
     }
-}
-
-fn device_of<B: Backend, M: Model<B>>(model: &M) -> B::Device {
-    model.devices().remove(0)
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use burn::module::Module;
 use rekindle_data::{Limit, Record, RowError, TaskKind, TextInput, TokenizerError, Truncation};
+use rekindle_hub::Progress;
 use rekindle_nn::{Model, TrainBackend};
 use rekindle_train::batch::Row;
 use rekindle_train::evaluate::{Evaluated, Runner};
@@ -17,8 +18,9 @@ use crate::backend::{Choice, Job};
 use crate::base::Base;
 use crate::error::Error;
 use crate::generate::Generator;
-use crate::rows::Examples;
+use crate::rows::{Examples, Tokenized};
 use crate::samples::ObservedTask;
+use crate::texts::{Texts, are_texts};
 use crate::train::max_length;
 
 /// Rows that are read, answered and written at a time; memory does not grow with the input.
@@ -111,8 +113,35 @@ impl Predictor {
         self.objective.task()
     }
 
-    /// Scores the rows of files.
-    pub fn evaluate(&self, backend: &Choice, paths: &[PathBuf]) -> Result<Evaluation, Error> {
+    /// Scores the rows of files; raw text in blocks, as it is learned from, with its tokens kept in `cache`.
+    pub fn evaluate(
+        &self,
+        backend: &Choice,
+        paths: &[PathBuf],
+        (cache, progress): (&Path, &mut dyn Progress),
+    ) -> Result<Evaluation, Error> {
+        if matches!(self.task(), TaskKind::Generate | TaskKind::Mask)
+            && are_texts(paths, Some(self.task()))?
+        {
+            let texts = Texts {
+                recipe: &Recipe::default(),
+                task: self.task(),
+                base: &self.base,
+                max_length: self.limit.max_length,
+                teacher: None,
+                backend,
+                cache,
+            };
+            let measured = texts.measure(paths, None, progress)?;
+            return self.score(
+                backend,
+                Tokenized {
+                    rows: measured.rows,
+                    ..Tokenized::default()
+                },
+                measured.notes,
+            );
+        }
         let examples = Examples::read(paths, Some(self.task()))?;
         if !self.objective.labels().names().is_empty() {
             examples.check_labels(self.objective.labels())?;
@@ -129,6 +158,16 @@ impl Predictor {
                 skipped: tokenized.skipped,
             });
         }
+        self.score(backend, tokenized, examples.describe())
+    }
+
+    /// Runs the rows, and reckons the loss of each.
+    fn score(
+        &self,
+        backend: &Choice,
+        tokenized: Tokenized,
+        notes: Vec<String>,
+    ) -> Result<Evaluation, Error> {
         let job = Scoring {
             predictor: self,
             backend,
@@ -153,7 +192,7 @@ impl Predictor {
             rows,
             truncated: tokenized.truncated,
             skipped: tokenized.skipped,
-            notes: examples.describe(),
+            notes,
         })
     }
 

@@ -106,7 +106,8 @@ impl<'a> Samples<'a> {
     }
 }
 
-fn device_of<B: Backend, M: Module<B>>(model: &M) -> B::Device {
+/// Where a model lies.
+pub(crate) fn device_of<B: Backend, M: Module<B>>(model: &M) -> B::Device {
     model.devices().remove(0)
 }
 

@@ -5,7 +5,6 @@ mod rows;
 mod teacher;
 mod vectors;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,6 +17,7 @@ use rekindle_train::recipe::Recipe;
 use crate::backend::Choice;
 use crate::base::Base;
 use crate::error::Error;
+use crate::hashes::Hashes;
 
 pub use error::TextsError;
 pub(crate) use teacher::Teacher;
@@ -27,16 +27,15 @@ use rows::{Lesson, Lessons};
 /// The beginning of a file, by which it is told what it holds.
 const HEAD: usize = 1 << 16;
 
-/// Whether a run learns from raw text: its task says so, or its files hold nothing else.
-pub(crate) fn are_texts(recipe: &Recipe) -> Result<bool, Error> {
-    let paths = &recipe.data.train;
-    match recipe.model.task {
+/// Whether files are read as raw text: the task, if one is given, says so, or they hold nothing else.
+pub(crate) fn are_texts(paths: &[PathBuf], task: Option<TaskKind>) -> Result<bool, Error> {
+    match task {
         Some(TaskKind::Mask | TaskKind::Distill) if paths.is_empty() => {
             Err(TextsError::NoTexts.into())
         }
         Some(TaskKind::Mask | TaskKind::Distill) => Ok(true),
         Some(TaskKind::Generate) | None => {
-            let is_given = recipe.model.task.is_some();
+            let is_given = task.is_some();
             let mut are_texts = !paths.is_empty();
             for path in paths {
                 are_texts &= is_text(path, is_given)?;
@@ -92,6 +91,16 @@ pub(crate) struct Texts<'a> {
     pub(crate) cache: &'a Path,
 }
 
+/// Rows of raw text that are measured, and not learned from.
+#[derive(Default)]
+pub(crate) struct Measured {
+    pub(crate) rows: Vec<Row>,
+    /// How the files were read.
+    pub(crate) notes: Vec<String>,
+    /// SHA-256 of each file.
+    pub(crate) hashes: Hashes,
+}
+
 /// Rows of raw text, to learn from and to be judged by.
 pub(crate) struct Taught {
     pub(crate) train: Box<dyn RowSource>,
@@ -101,7 +110,7 @@ pub(crate) struct Taught {
     /// Documents that were cut.
     pub(crate) truncated: usize,
     /// SHA-256 of each file.
-    pub(crate) hashes: BTreeMap<String, String>,
+    pub(crate) hashes: Hashes,
 }
 
 impl Texts<'_> {
@@ -133,21 +142,28 @@ impl Texts<'_> {
         Ok(taught)
     }
 
-    /// Rows of a text that is only measured: the same in each evaluation, and no more than are held out.
-    pub(crate) fn general(
+    /// Rows of texts that are only measured, the same in each evaluation: all, or no more than `most`.
+    pub(crate) fn measure(
         &self,
-        path: &Path,
+        paths: &[PathBuf],
+        most: Option<usize>,
         progress: &mut dyn Progress,
-    ) -> Result<Vec<Row>, Error> {
-        let (rows, lesson) = self.lessons(&[path.to_owned()], progress)?;
-        let rows = if rows.len() > HELD_OUT {
-            let [_, chosen] = rows.hold_out(1.0, HELD_OUT, self.recipe.train.seed);
-            chosen
-        } else {
-            rows
+    ) -> Result<Measured, Error> {
+        let (rows, lesson) = self.lessons(paths, progress)?;
+        let (notes, hashes) = (rows.store().describe(), rows.store().hashes());
+        let rows = match most {
+            Some(most) if rows.len() > most => {
+                let [_, chosen] = rows.hold_out(1.0, most, self.recipe.train.seed);
+                chosen
+            }
+            _ => rows,
         };
         let rows = Lessons::new(rows, &lesson);
-        first(&rows, rows.len()).map_err(Error::Lesson)
+        Ok(Measured {
+            rows: first(&rows, rows.len()).map_err(Error::Lesson)?,
+            notes,
+            hashes,
+        })
     }
 
     /// The rows of some files, and what is to be learned of each.

@@ -15,6 +15,15 @@ const HELD_OUT: &str = "20000";
 /// The most tokens of a row.
 const TOKENS: &str = "512";
 
+/// Steps whose losses are compared one by one.
+const CURVE_STEPS: &str = "20";
+
+/// Their highest learning rate.
+const CURVE_RATE: &str = "1e-3";
+
+/// A batch that holds every block of the held-out text, so that their order says nothing.
+const WHOLE_TEXT: &str = "64";
+
 /// A text to go on with, and the tokens to add.
 const PROMPT: [&str; 4] = [
     "--prompt",
@@ -66,6 +75,7 @@ impl Decoders<'_> {
         self.cut()?;
         let base = self.read(self.model)?;
         let mut proofs = self.compare("decoder", &base, self.model)?;
+        proofs.push(self.curve()?);
         self.teach(&FULL, &base, &mut proofs)?;
         let adapted = self.teach(&LORA, &base, &mut proofs)?;
         let merged = self.merge(&LORA)?;
@@ -137,6 +147,7 @@ impl Decoders<'_> {
                 ("--model", &base),
                 ("--data", &self.rows()),
                 ("--valid", &self.valid()),
+                ("--max-length", &TOKENS),
                 ("--batch-size", &"8"),
                 ("--max-steps", &"16"),
                 ("--seed", &"0"),
@@ -146,6 +157,63 @@ impl Decoders<'_> {
         );
         program::finish(command.args(case.training))?;
         Ok(())
+    }
+
+    /// Trains on all held-out blocks at every step, here and in torch.
+    fn curve(&self) -> anyhow::Result<Proof> {
+        eprintln!("==> comparing {CURVE_STEPS} losses of a training run with those of torch");
+        let run = self.slow.path("curve");
+        let mut command = self.slow.rekindle("train");
+        program::flags(
+            &mut command,
+            [
+                ("--model", &self.model),
+                ("--data", &self.valid()),
+                ("--max-length", &TOKENS),
+                ("--batch-size", &WHOLE_TEXT),
+                ("--max-steps", &CURVE_STEPS),
+                ("--learning-rate", &CURVE_RATE),
+                ("--set", &"data.valid_fraction=0"),
+                ("--set", &"train.log_every=1"),
+                ("--output", &run),
+                ("--dashboard", &"none"),
+            ],
+        );
+        program::finish(&mut command)?;
+        let events = program::read_lines(&run.join("events.jsonl"))?;
+        let steps = events.into_iter().filter(|event| event["event"] == "step");
+        let ours = losses(steps)?;
+        let mut command = self.slow.peer("language.py");
+        program::flags(
+            &mut command,
+            [
+                ("--model", &self.model),
+                ("--input", &self.valid()),
+                ("--tokens", &TOKENS),
+                ("--steps", &CURVE_STEPS),
+                ("--learning-rate", &CURVE_RATE),
+            ],
+        );
+        let told = program::finish(&mut command)?.stdout;
+        let theirs = losses(program::parse_lines(&told)?.into_iter())?;
+        let [first, last] =
+            [theirs.first(), theirs.last()].map(|loss| loss.copied().unwrap_or(0.0));
+        ensure!(
+            ours.len() == theirs.len(),
+            "{} steps and {}",
+            ours.len(),
+            theirs.len()
+        );
+        let pairs = ours.iter().zip(&theirs);
+        Ok(Proof::at_most(
+            format!(
+                "decoder: {CURVE_STEPS} losses of a run are those in torch ({first:.4} → {last:.4})"
+            ),
+            TOLERANCE,
+            pairs
+                .map(|(ours, theirs)| (ours - theirs).abs())
+                .fold(0.0, f64::max),
+        ))
     }
 
     fn merge(&self, case: &Case) -> anyhow::Result<PathBuf> {
@@ -172,6 +240,7 @@ impl Decoders<'_> {
             [
                 ("--model", &model),
                 ("--data", &self.valid()),
+                ("--max-length", &TOKENS),
                 ("--per-example", &losses),
             ],
         );
@@ -191,7 +260,11 @@ impl Decoders<'_> {
         let mut command = self.slow.peer("language.py");
         program::flags(
             &mut command,
-            [("--model", &model), ("--input", &self.valid())],
+            [
+                ("--model", &model),
+                ("--input", &self.valid()),
+                ("--tokens", &TOKENS),
+            ],
         );
         let told = program::finish(command.args(PROMPT))?.stdout;
         let mut objects = program::parse_lines(&told)?;
@@ -218,6 +291,13 @@ impl Decoders<'_> {
             ),
         ])
     }
+}
+
+/// The losses of objects.
+fn losses(objects: impl Iterator<Item = Value>) -> anyhow::Result<Vec<f64>> {
+    objects
+        .map(|object| program::number(&object, "/loss"))
+        .collect()
 }
 
 impl Reading {

@@ -11,7 +11,7 @@ use super::Violation;
 /// A member of the workspace, or every member under a folder, and what it may depend on.
 ///
 /// Dev-dependencies are free: a model's tests may use the test kit, which knows the trainer.
-const GRAPH: [(&str, &[&str]); 14] = [
+const GRAPH: [(&str, &[&str]); 15] = [
     ("rekindle-nn", &[]),
     ("rekindle-data", &[]),
     ("rekindle-hub", &[]),
@@ -45,7 +45,8 @@ const GRAPH: [(&str, &[&str]); 14] = [
             "datasets/",
         ],
     ),
-    ("rekindle-cli", &["rekindle"]),
+    ("rekindle-bundled", &[]),
+    ("rekindle-cli", &["rekindle", "rekindle-bundled"]),
     (
         "rekindle-testkit",
         &[

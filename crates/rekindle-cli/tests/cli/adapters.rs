@@ -103,7 +103,7 @@ fn an_adapter_is_what_the_run_trained() {
     assert_eq!(config["id2label"], json!({"0": "bad", "1": "good"}));
     let recipe = place.read("run/recipe.toml");
     assert!(recipe.contains("rank = 8"), "{recipe}");
-    assert!(recipe.contains("learning_rate = 0.0002"), "{recipe}");
+    assert!(recipe.contains("learning_rate = 0.0012"), "{recipe}");
     assert_eq!(logits(&place, "run"), logits(&place, "run/model"));
 }
 
@@ -124,7 +124,7 @@ fn a_merged_adapter_answers_as_before_and_is_not_merged_twice() {
         .expect_code(2);
     assert_snapshot!(again.err, @r"
     error: `merged` has no adapter: nothing to merge
-    hint: it is a full model as it is
+    hint: it is a full model as it is; `--to merged --dtype f16` writes it in half the bytes
     ");
     let occupied = place
         .call(&export("run", "merged", "merged"))
@@ -133,6 +133,39 @@ fn a_merged_adapter_answers_as_before_and_is_not_merged_twice() {
     error: output folder `merged` is not empty
     hint: choose another `--output`, or remove the folder
     ");
+}
+
+#[test]
+fn weights_are_written_in_half_the_bytes_with_an_adapter_or_without() {
+    let place = Place::with_reviews();
+    place.train(&LORA);
+    let halved =
+        |model, output| [&export(model, "merged", output)[..], &["--dtype", "f16"]].concat();
+    place
+        .call(&export("run", "merged", "merged"))
+        .expect_code(0);
+    place.call(&halved("run", "at-once")).expect_code(0);
+    place.call(&halved("merged", "halved")).expect_code(0);
+    let bytes =
+        |folder: &str| fs::read(place.path(&format!("{folder}/model.safetensors"))).unwrap();
+    assert!(bytes("halved").len() * 10 < bytes("merged").len() * 6);
+    assert!(bytes("halved") == bytes("at-once"), "one way or the other");
+    assert!(
+        place
+            .read("halved/config.json")
+            .contains(r#""dtype": "float16""#)
+    );
+    assert!(place.has("halved/tokenizer.json"));
+    let pairs = logits(&place, "halved")
+        .into_iter()
+        .zip(logits(&place, "merged"));
+    for (halved, merged) in pairs {
+        assert!((halved - merged).abs() < 1e-2, "{halved} and {merged}");
+    }
+    let copy = [&export("run", "adapter", "copy")[..], &["--dtype", "f16"]].concat();
+    let refused = place.call(&copy).expect_code(2);
+    assert!(refused.err.contains("--dtype"), "{}", refused.err);
+    assert!(!place.has("copy"));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod adapters;
 mod answers;
+mod bundled;
 mod chats;
 mod dates;
 mod decoder;

@@ -108,7 +108,9 @@ impl Place {
             .env("HF_HUB_OFFLINE", "1")
             .env("HF_HOME", self.path("hf"))
             .env("REKINDLE_CACHE", self.path("cache"))
-            .env_remove("HF_HUB_CACHE");
+            .env_remove("HF_HUB_CACHE")
+            // The tests are run by cargo, and the program is not.
+            .env_remove("CARGO");
         command
     }
 

@@ -21,7 +21,7 @@ fn a_run_leaves_a_folder_with_all_its_files() {
     let called = place.train(&[&TRAIN[..], &["--epochs", "2"]].concat());
     assert_eq!(
         called.out,
-        "model saved in run/model\nreport: run/report.html\ntry it: rekindle predict --model run --text \"...\"\n"
+        "best accuracy 0.5000, after epoch 1 of 2\nmodel saved in run/model\nreport: run/report.html\ntry it: rekindle predict --model run --text \"...\"\n"
     );
     let files = [
         "events.jsonl",
@@ -81,7 +81,7 @@ fn the_recipe_of_a_run_repeats_it() {
     for line in [
         "task = \"classify\"",
         "max_length = 24",
-        "learning_rate = 0.00005",
+        "learning_rate = 0.0003",
         "learning_rate_multiplier = 1.0",
         "seed = 7",
         "backend = \"flex\"",

@@ -74,6 +74,41 @@ fn hidden_words_are_learned_from_raw_text_and_the_body_serves_a_classifier() {
 }
 
 #[test]
+fn raw_text_is_scored_as_it_is_validated() {
+    let place = place();
+    let lines = ["a good film", "the bad room was quiet", "good and bad"].join("\n");
+    place.write("valid.txt", &lines);
+    place.train(&[&FAST[..], &MASK, &["--valid", "valid.txt"]].concat());
+    let best = place.event("run", "finish")["best_step"].clone();
+    let events = place.objects("run/events.jsonl").into_iter();
+    let mut evaluations = events.filter(|event| event["event"] == "evaluation");
+    let evaluation = evaluations.find(|event| event["step"] == best).unwrap();
+    let expected = evaluation["valid_loss"].as_f64().unwrap();
+    let flags = ["--data", "valid.txt", "--max-length", "16", "--json"];
+    let told = place
+        .call(&[&["eval", "--model", "run"][..], &flags].concat())
+        .expect_code(0);
+    let told: Value = serde_json::from_str(&told.out).unwrap();
+    let found = told["loss"].as_f64().unwrap();
+    assert!((found - expected).abs() < 1e-6, "{found} {expected}");
+}
+
+#[test]
+fn a_run_whose_general_text_is_another_does_not_go_on() {
+    let place = place();
+    place.train_into("words", &[&FAST[..], &MASK].concat());
+    place.write("general.txt", "a good film\nthe bad room");
+    let rows = ["--model", "words", "--data", "train.jsonl", "--epochs", "2"];
+    let general = ["--set", "data.general=general.txt"];
+    place.train(&[&rows[..], &general].concat());
+    // As if it had been killed at its very end.
+    std::fs::remove_file(place.path("run/receipt.json")).unwrap();
+    place.write("general.txt", "another room");
+    let refused = place.call(&["train", "run", "--resume"]).expect_code(2);
+    assert!(refused.err.contains("general.txt"), "{}", refused.err);
+}
+
+#[test]
 fn a_student_comes_nearer_to_its_teacher_and_leaves_its_projection_behind() {
     let place = place();
     place.model("minilm-headless", "teacher");

@@ -183,9 +183,7 @@ fn an_encoder_does_not_write() {
 fn a_closed_pipe_ends_an_answer_quietly() {
     let place = place();
     let mut child = spawn(&place, &[&ALWAYS[..], &["--prompt", "ab"]].concat());
-    let mut output = child.stdout.take().unwrap();
-    output.read_exact(&mut [0]).unwrap();
-    drop(output);
+    drop(child.stdout.take());
     assert_eq!(child.wait().unwrap().code(), Some(0));
     assert_eq!(text(child.stderr.take().unwrap()), "");
 }

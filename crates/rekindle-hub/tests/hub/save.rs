@@ -6,7 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use rekindle_hub::{
-    Checkpoint, NamedTensor, SaveError, companion_files, read_config, save_model, sweep_model,
+    Checkpoint, Dtype, NamedTensor, SaveError, StoredType, companion_files, read_config,
+    save_model, sweep_model,
 };
 use safetensors::SafeTensors;
 use serde_json::{Map, Value, json};
@@ -64,6 +65,46 @@ fn a_saved_model_is_read_back_as_it_was() {
     );
     assert_eq!(checkpoint.read_f32("a").unwrap(), [7.0]);
     assert_eq!(checkpoint.read_f32("b").unwrap(), values);
+}
+
+#[test]
+fn weights_are_rounded_to_the_nearest_number_of_their_type() {
+    let parent = tempdir().unwrap();
+    let values = [1.0, -2.5, 0.1, 65_504.0, 1e-9];
+    let cases = [
+        (
+            StoredType::F16,
+            Dtype::F16,
+            [1.0, -2.5, 0.099_975_586, 65_504.0, 0.0],
+        ),
+        (
+            StoredType::Bf16,
+            Dtype::BF16,
+            [1.0, -2.5, 0.100_097_656, 65_536.0, 1.000_444e-9],
+        ),
+    ];
+    for (stored, dtype, expected) in cases {
+        let folder = parent.path().join(stored.to_string());
+        let tensor = tensor("x", &values).stored_as(stored);
+        save_model(&folder, &config(), vec![tensor], parent.path()).unwrap();
+        let checkpoint = Checkpoint::open(&folder).unwrap();
+        assert_eq!(checkpoint.dtype("x"), Some(dtype));
+        assert_eq!(checkpoint.read_f32("x").unwrap(), expected, "{stored}");
+    }
+}
+
+#[test]
+fn a_number_that_the_type_cannot_hold_is_not_made_infinite() {
+    let parent = tempdir().unwrap();
+    let folder = parent.path().join("model");
+    let tensor = tensor("x", &[1.0, 1e30]).stored_as(StoredType::F16);
+    let error = save_model(&folder, &config(), vec![tensor], parent.path()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "tensor `x` has values that f16 cannot hold"
+    );
+    assert!(error.hint().unwrap().contains("bf16"));
+    assert!(!folder.exists());
 }
 
 #[test]

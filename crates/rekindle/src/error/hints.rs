@@ -144,7 +144,10 @@ impl Error {
                 "merge it, and train the result: `rekindle export --model {} --to merged --output DIR`",
                 adapter.display()
             ),
-            Self::NoAdapter { .. } => "it is a full model as it is".to_owned(),
+            Self::NoAdapter { .. } => {
+                "it is a full model as it is; `--to merged --dtype f16` writes it in half the bytes"
+                    .to_owned()
+            }
             _ => return None,
         };
         Some(hint)

@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use burn::tensor::backend::Backend;
 use rekindle_hub::AdapterConfig;
+use rekindle_hub::StoredType;
 use rekindle_nn::{Model, restore_trainable};
 use rekindle_train::batch::{Layout, Row, RowSource};
 use rekindle_train::error::TrainError;
@@ -144,7 +145,7 @@ impl<'a> Fit<'a> {
         let model = saved.reload::<Inner<B>, _>(model.valid(), objective.task())?;
         let model = recipe.run.dtype.cast::<Inner<B>, _>(model);
         let found = runner.outputs(&model, probe, &device);
-        compare(&kept, &found, &folder.model())?;
+        compare(&kept, &found, (&folder.model(), StoredType::F32))?;
         Ok(finish)
     }
 

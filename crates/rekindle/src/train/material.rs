@@ -37,7 +37,7 @@ pub(super) struct Material {
 impl Source {
     /// Reads the examples; raw text is read when its tokens are made.
     pub(super) fn of(recipe: &Recipe) -> Result<Self, Error> {
-        if are_texts(recipe)? {
+        if are_texts(&recipe.data.train, recipe.model.task)? {
             let idle = [
                 (
                     "data.truncation",
