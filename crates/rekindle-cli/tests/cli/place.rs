@@ -201,6 +201,7 @@ pub(crate) fn spawn(place: &Place, arguments: &[&str]) -> Child {
         .env("HF_HUB_OFFLINE", "1")
         .env("HF_HOME", place.path("hf"))
         .env("REKINDLE_CACHE", place.path("cache"))
+        .env_remove("CARGO")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
