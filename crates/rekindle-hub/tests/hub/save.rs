@@ -80,7 +80,7 @@ fn weights_are_rounded_to_the_nearest_number_of_their_type() {
         (
             StoredType::Bf16,
             Dtype::BF16,
-            [1.0, -2.5, 0.100_097_656, 65_536.0, 1.000_444e-9],
+            [1.0, -2.5, 0.100_097_656, 65_536.0, 9.968_062e-10],
         ),
     ];
     for (stored, dtype, expected) in cases {
