@@ -2,16 +2,21 @@
 //! 16 rows of 128 tokens.
 //!
 //!     cargo bench -p rekindle-nn -- NAME
+//!
+//! Times are those of all threads together, so that a busy machine disturbs them little; wall time where that
+//! is not told.
 
+use std::cell::RefCell;
 use std::hint::black_box;
 
 use burn::tensor::{Int, Tensor, TensorData};
 use burn_autodiff::Autodiff;
 use burn_flex::{Flex, FlexDevice};
+use criterion::measurement::{Measurement, ValueFormatter, WallTime};
 use criterion::{Criterion, criterion_group, criterion_main};
 use rekindle_nn::{
-    AdamWStep, Dropout, Heads, Masks, Noise, Rotary, RotaryScaling, Rows, Sight, TrainBackend,
-    rotate, set_kernels, uniform,
+    Activation, AdamWStep, Dropout, Heads, LayerNorm, Linear, Masks, Noise, Rotary, RotaryScaling,
+    Rows, SelfAttention, TrainBackend, rotate, set_kernels, uniform,
 };
 
 type B = Autodiff<Flex>;
@@ -48,26 +53,116 @@ fn vector(seed: u64, length: usize) -> Tensor<B, 1> {
     Tensor::from_data(numbers(seed, length).as_slice(), &FlexDevice).require_grad()
 }
 
+/// Nanoseconds that the process has computed.
+#[cfg(unix)]
+fn processor_time() -> f64 {
+    use rustix::time::{ClockId, clock_gettime};
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
+}
+
+/// Nanoseconds since the process began.
+#[cfg(not(unix))]
+fn processor_time() -> f64 {
+    use std::{sync::LazyLock, time::Instant};
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    START.elapsed().as_secs_f64() * 1e9
+}
+
+/// Processor time as Criterion measures.
+struct ProcessorTime;
+
+impl Measurement for ProcessorTime {
+    type Intermediate = f64;
+    type Value = f64;
+
+    fn start(&self) -> f64 {
+        processor_time()
+    }
+
+    fn end(&self, start: f64) -> f64 {
+        processor_time() - start
+    }
+
+    fn add(&self, one: &f64, other: &f64) -> f64 {
+        one + other
+    }
+
+    fn zero(&self) -> f64 {
+        0.0
+    }
+
+    fn to_f64(&self, nanoseconds: &f64) -> f64 {
+        *nanoseconds
+    }
+
+    fn formatter(&self) -> &dyn ValueFormatter {
+        WallTime.formatter()
+    }
+}
+
+type Bench = Criterion<ProcessorTime>;
+
+/// A block of an encoder.
+struct Block {
+    attention: SelfAttention<B>,
+    linears: [Linear<B>; 3],
+    norms: [LayerNorm<B>; 2],
+}
+
+impl Block {
+    fn new() -> Self {
+        let linear = |inputs, outputs, seed| {
+            let mut linear = Linear::<B>::new(inputs, outputs, &FlexDevice);
+            let weight = matrix(seed, [inputs, outputs]) * 0.05;
+            linear.weight = burn::module::Param::from_tensor(weight.detach());
+            linear
+        };
+        let mut attention = SelfAttention::new(WIDTH, HEADS, Dropout::new(0.1, 0), &FlexDevice);
+        for (seed, projection) in attention.projections_mut().into_iter().enumerate() {
+            *projection = linear(WIDTH, WIDTH, 10 + seed as u64);
+        }
+        Self {
+            attention,
+            linears: [
+                linear(WIDTH, WIDTH, 1),
+                linear(WIDTH, INNER, 2),
+                linear(INNER, WIDTH, 3),
+            ],
+            norms: [(); 2].map(|()| LayerNorm::new(WIDTH, 1e-12, &FlexDevice)),
+        }
+    }
+
+    fn forward(&self, x: Tensor<B, 2>, rows: &Rows) -> Tensor<B, 2> {
+        let noise = rows.noise();
+        let drop = |x, site| Dropout::new(0.1, site).forward(x, noise);
+        let attended = self.attention.forward(x.clone(), rows);
+        let attended = self.linears[0].forward(attended, noise);
+        let x = self.norms[0].forward(drop(attended, 1) + x);
+        let inner = self.linears[1].forward(x.clone(), noise);
+        let inner = self.linears[2].forward(Activation::Gelu.forward(inner), noise);
+        self.norms[1].forward(drop(inner, 2) + x)
+    }
+}
+
 /// Times an operation and its gradients with kernels and without.
-fn compare<const D: usize>(c: &mut Criterion, name: &str, compute: impl Fn() -> Tensor<B, D>) {
+fn compare<const D: usize>(c: &mut Bench, name: &str, compute: impl Fn() -> Tensor<B, D>) {
+    each_way(c, name, || compute().sum().backward());
+}
+
+/// Times code with kernels and without.
+fn each_way<T>(c: &mut Bench, name: &str, code: impl Fn() -> T) {
     let mut group = c.benchmark_group(name);
     for (way, is_on) in [("kernel", true), ("composed", false)] {
         set_kernels(is_on);
-        group.bench_function(way, |bencher| {
-            bencher.iter(|| black_box(compute().sum().backward()));
-        });
+        group.bench_function(way, |bencher| bencher.iter(|| black_box(code())));
     }
     group.finish();
     set_kernels(true);
 }
 
-fn attention(c: &mut Criterion) {
-    let heads = Heads {
-        queries: HEADS,
-        keys: HEADS,
-        size: WIDTH / HEADS,
-        sight: Sight::Full,
-    };
+fn attention(c: &mut Bench) {
+    let heads = Heads::bidirectional(HEADS, WIDTH / HEADS);
     let rows = Rows::ragged(vec![TOKENS; ROWS]).with_noise(NOISE);
     let qkv = [1, 2, 3].map(|seed| matrix(seed, [SLOTS, WIDTH]));
     let dropout = Dropout::new(0.1, 3);
@@ -77,10 +172,16 @@ fn attention(c: &mut Criterion) {
     let rotary = Rotary::new(WIDTH / HEADS, 10_000.0, RotaryScaling::None);
     let positions: Vec<usize> = (0..SLOTS).map(|slot| slot % TOKENS).collect();
     let tables = rotary.tables::<B>(&positions, &FlexDevice);
+    let ragged: Vec<usize> = (0..64).map(|row| 10 + row * 7 % 31).collect();
+    let short = [4, 5, 6].map(|seed| matrix(seed, [ragged.iter().sum(), WIDTH]));
+    let ragged = Rows::ragged(ragged).with_noise(NOISE);
+    compare(c, "attention of short rows", || {
+        B::attend(short.clone(), heads, &dropout, &ragged, &Masks::default())
+    });
     compare(c, "rotation", || rotate(qkv[0].clone(), &tables));
 }
 
-fn elements(c: &mut Criterion) {
+fn elements(c: &mut Bench) {
     let (x, scale, shift) = (
         matrix(1, [SLOTS, WIDTH]),
         vector(2, WIDTH),
@@ -100,7 +201,7 @@ fn elements(c: &mut Criterion) {
     compare(c, "dropout", || dropout.forward(x.clone(), Some(NOISE)));
 }
 
-fn tables(c: &mut Criterion) {
+fn tables(c: &mut Bench) {
     let x = matrix(1, [SLOTS, WIDTH]);
     let (weight, bias) = (matrix(2, [WIDTH, INNER]), vector(3, INNER));
     compare(c, "linear", || {
@@ -117,7 +218,7 @@ fn tables(c: &mut Criterion) {
     });
 }
 
-fn update(c: &mut Criterion) {
+fn update(c: &mut Bench) {
     let length = WORDS * WIDTH;
     let step = AdamWStep {
         learning_rate: 1e-4,
@@ -129,22 +230,25 @@ fn update(c: &mut Criterion) {
         count: 3,
     };
     let gradient = vector(2, length).inner();
-    let mut group = c.benchmark_group("adamw");
-    for (way, is_on) in [("kernel", true), ("composed", false)] {
-        set_kernels(is_on);
-        let mut state = [1, 3, 4].map(|seed| vector(seed, length).inner().abs());
-        group.bench_function(way, |bencher| {
-            bencher.iter(|| {
-                let [weights, first, second] = &mut state;
-                let taken = [weights, first, second]
-                    .map(|part| std::mem::replace(part, Tensor::zeros([1], &FlexDevice)));
-                state = Flex::adamw_update(taken, gradient.clone(), &step);
-            });
-        });
-    }
-    group.finish();
-    set_kernels(true);
+    let state = RefCell::new([1, 3, 4].map(|seed| vector(seed, length).inner().abs()));
+    each_way(c, "adamw", || {
+        let taken = state.replace([(); 3].map(|()| Tensor::zeros([1], &FlexDevice)));
+        state.replace(Flex::adamw_update(taken, gradient.clone(), &step));
+    });
+    each_way(c, "sum of squares", || {
+        Flex::sum_of_squares(gradient.clone()).into_data()
+    });
 }
 
-criterion_group!(kernels, attention, elements, tables, update);
+fn block(c: &mut Bench) {
+    let (block, x) = (Block::new(), matrix(8, [SLOTS, WIDTH]));
+    let rows = Rows::ragged(vec![TOKENS; ROWS]).with_noise(NOISE);
+    compare(c, "block", || block.forward(x.clone(), &rows));
+}
+
+criterion_group! {
+    name = kernels;
+    config = Criterion::default().with_measurement(ProcessorTime);
+    targets = block, attention, elements, tables, update
+}
 criterion_main!(kernels);
