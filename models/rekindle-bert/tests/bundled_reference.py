@@ -2,12 +2,14 @@
 # requires-python = ">=3.11"
 # dependencies = ["numpy==2.4.6", "safetensors==0.8.0", "torch==2.15.0", "transformers==5.23.0"]
 # ///
-"""Writes what transformers makes of the bundled model into `bundled/words.json` beside this file.
+"""Writes what transformers makes of the bundled model into `bundled/` beside this file.
 
 The first reviews of `datasets/rekindle-classification/data/reviews.valid.jsonl`, some of their words hidden:
 
-{"rows": [{"ids": [int], "labels": [int, -100 where nothing is hidden]}], "nll": [float, the sum of each row's losses],
- "loss": float, the mean over all hidden words}
+inputs.json
+    {"batches": [[{"ids": [int], "type_ids": [0], "label": {"hidden": [int, -100 where nothing is hidden]}}]]}, one batch
+losses.json
+    {"nll": [float, the sum of each row's losses], "loss": float, the mean over all hidden words}
 
 The model must open as `BertForMaskedLM` with every tensor in its place, and as `BertModel` with nothing missing but the
 pooler, which no objective of its pre-training has.
@@ -41,7 +43,7 @@ def hide(rng, tokenizer, ids):
                 ids[position] = tokenizer.mask_token_id
             elif chance < 0.9:
                 ids[position] = rng.randrange(len(tokenizer.all_special_ids), len(tokenizer))
-    return {"ids": ids, "labels": labels}
+    return {"ids": ids, "type_ids": [0] * len(ids), "label": {"hidden": labels}}
 
 
 def opened(auto_class, missing, unexpected):
@@ -55,7 +57,7 @@ def opened(auto_class, missing, unexpected):
 @torch.no_grad()
 def nll(model, row):
     logits = model(input_ids=torch.tensor(row["ids"])[None]).logits[0]
-    labels = torch.tensor(row["labels"])
+    labels = torch.tensor(row["label"]["hidden"])
     return torch.nn.functional.cross_entropy(logits.double(), labels, reduction="sum").item()
 
 
@@ -68,12 +70,13 @@ def main():
     reviews = REVIEWS.read_text(encoding="utf-8").splitlines()[:ROWS]
     rows = [hide(rng, tokenizer, tokenizer(json.loads(review)["text"]).input_ids) for review in reviews]
     losses = [nll(model, row) for row in rows]
-    hidden = sum(label != IGNORED for row in rows for label in row["labels"])
-    result = {"rows": rows, "nll": losses, "loss": sum(losses) / hidden}
+    hidden = sum(label != IGNORED for row in rows for label in row["label"]["hidden"])
+    results = {"inputs": {"batches": [rows]}, "losses": {"nll": losses, "loss": sum(losses) / hidden}}
     folder = HERE / "bundled"
     folder.mkdir(exist_ok=True)
-    (folder / "words.json").write_text(json.dumps(result) + "\n", encoding="utf-8")
-    print(f"{hidden} hidden words, loss {result['loss']:.6f}")
+    for name, result in results.items():
+        (folder / f"{name}.json").write_text(json.dumps(result) + "\n", encoding="utf-8")
+    print(f"{hidden} hidden words, loss {sum(losses) / hidden:.6f}")
 
 
 if __name__ == "__main__":

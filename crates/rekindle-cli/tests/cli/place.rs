@@ -102,7 +102,12 @@ impl Place {
 
     /// The program in this folder, without a network and without a cache.
     pub(crate) fn program(&self) -> Command {
-        let mut command = Command::new(PROGRAM);
+        Command::from_std(self.process())
+    }
+
+    /// The same as a process of the standard library.
+    fn process(&self) -> std::process::Command {
+        let mut command = std::process::Command::new(PROGRAM);
         command
             .current_dir(self.folder.path())
             .env("HF_HUB_OFFLINE", "1")
@@ -194,14 +199,9 @@ fn objects(lines: &str) -> Vec<Value> {
 
 /// Starts the program with pipes to it.
 pub(crate) fn spawn(place: &Place, arguments: &[&str]) -> Child {
-    let mut command = std::process::Command::new(PROGRAM);
+    let mut command = place.process();
     command
         .args(arguments)
-        .current_dir(place.path(""))
-        .env("HF_HUB_OFFLINE", "1")
-        .env("HF_HOME", place.path("hf"))
-        .env("REKINDLE_CACHE", place.path("cache"))
-        .env_remove("CARGO")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());

@@ -7,6 +7,14 @@ use crate::place::{Place, reviews};
 
 const TOKENIZER: [&str; 6] = ["tokenizer", "train", "--output", "words", "--data", "texts"];
 
+/// A model from scratch, with the pieces that [`train`] makes.
+const SCRATCH: [&str; 4] = [
+    "--set",
+    "model.config=tiny.json",
+    "--set",
+    "model.tokenizer=words",
+];
+
 /// A place with texts in a folder, plain and as JSON lines.
 fn place() -> Place {
     let place = Place::new();
@@ -46,14 +54,8 @@ fn an_encoder_from_scratch_uses_the_new_pieces() {
     use it: rekindle train --set model.config=CONFIG.json --set model.tokenizer=words --data FILE
     ");
     place.write("tiny.json", &encoder().to_string());
-    let scratch = [
-        "--set",
-        "model.config=tiny.json",
-        "--set",
-        "model.tokenizer=words",
-    ];
     let flags = ["--data", "train.jsonl", "--max-steps", "2"];
-    let told = place.train(&[&scratch[..], &flags].concat()).err;
+    let told = place.train(&[&SCRATCH[..], &flags].concat()).err;
     assert!(
         told.contains("[CLS] the film was awful [SEP]  =>  bad"),
         "{told}"
@@ -75,15 +77,9 @@ fn hidden_words_are_learned_from_scratch() {
     let place = place();
     train(&place, "wordpiece", "60");
     place.write("tiny.json", &encoder().to_string());
-    let scratch = [
-        "--set",
-        "model.config=tiny.json",
-        "--set",
-        "model.tokenizer=words",
-    ];
     let flags = ["--task", "mask", "--data", "texts", "--max-length", "16"];
     let rates = ["--epochs", "12", "--learning-rate", "1e-2"];
-    place.train(&[&scratch[..], &flags, &rates].concat());
+    place.train(&[&SCRATCH[..], &flags, &rates].concat());
     let losses = place.losses("run");
     // At first each token is as likely as any other.
     assert!((losses[0] - 60_f64.ln()).abs() < 0.7, "{losses:?}");
@@ -109,12 +105,6 @@ fn a_decoder_from_scratch_uses_the_new_bytes() {
             json!({"text": "a hen"}),
         ],
     );
-    let scratch = [
-        "--set",
-        "model.config=tiny.json",
-        "--set",
-        "model.tokenizer=words",
-    ];
     let flags = [
         "--data",
         "texts.jsonl",
@@ -123,7 +113,7 @@ fn a_decoder_from_scratch_uses_the_new_bytes() {
         "--set",
         "data.valid_fraction=0",
     ];
-    place.train(&[&scratch[..], &flags].concat());
+    place.train(&[&SCRATCH[..], &flags].concat());
     let config: Value = serde_json::from_str(&place.read("run/model/config.json")).unwrap();
     assert_eq!(config["eos_token_id"], 0);
     assert_eq!(config["bos_token_id"], 0);
