@@ -1,6 +1,6 @@
 //! Proof with a text that is larger than the memory it may take.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
@@ -19,20 +19,8 @@ const SMALL: usize = MEGABYTE;
 /// Megabytes that the large text may take beyond what model and training take.
 const MOST_ABOVE: f64 = 500.0;
 
-const WORDS: [&str; 12] = [
-    "the",
-    "film",
-    "a",
-    "room",
-    "quietly",
-    "of",
-    "it",
-    "was",
-    "slow",
-    "and",
-    "wonderful",
-    "東京",
-];
+/// What the texts are made of, over and over: rows with a `text`.
+const ROWS: &str = "datasets/rekindle-classification/data/reviews.train.jsonl";
 
 /// Trains the bundled model on a gigabyte of text, and on a megabyte.
 pub(super) fn prove(slow: &Slow) -> anyhow::Result<Proof> {
@@ -48,12 +36,13 @@ pub(super) fn prove(slow: &Slow) -> anyhow::Result<Proof> {
     ))
 }
 
-/// The highest resident memory of a short run on a generated text, from its first byte to the saved model.
+/// The highest resident memory of a short run on such a text, from its first byte to the saved model.
 fn peak_of_training(slow: &Slow, bytes: usize) -> anyhow::Result<f64> {
     eprintln!("==> training on a text of {} MB", bytes / MEGABYTE);
     let folder = tempfile::tempdir_in(slow.folder.path())?;
-    let text = folder.path().join("text.txt");
-    generate(&text, bytes).with_context(|| format!("cannot write `{}`", text.display()))?;
+    let text = folder.path().join("text.jsonl");
+    let rows = fs::read(slow.root.join(ROWS)).context(ROWS)?;
+    repeat(&rows, &text, bytes).with_context(|| format!("cannot write `{}`", text.display()))?;
     let mut command = slow.rekindle("train");
     command.env("REKINDLE_CACHE", folder.path().join("cache"));
     program::flags(
@@ -71,20 +60,11 @@ fn peak_of_training(slow: &Slow, bytes: usize) -> anyhow::Result<f64> {
     peak_bytes.context("this system does not tell the memory of a process")
 }
 
-/// Writes lines of words, the same ones each time.
-fn generate(path: &Path, bytes: usize) -> std::io::Result<()> {
+/// Writes rows over and over until there are so many bytes.
+fn repeat(rows: &[u8], path: &Path, bytes: usize) -> std::io::Result<()> {
     let mut file = BufWriter::new(File::create(path)?);
-    let (mut written, mut state) = (0, 1_u64);
-    while written < bytes {
-        // The constants of Knuth's MMIX; its high bits are the random ones.
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        let word = WORDS[(state >> 33) as usize % WORDS.len()];
-        let end = if (state >> 40) % 16 == 0 { "\n" } else { " " };
-        file.write_all(word.as_bytes())?;
-        file.write_all(end.as_bytes())?;
-        written += word.len() + end.len();
+    for _ in 0..bytes.div_ceil(rows.len()) {
+        file.write_all(rows)?;
     }
     file.flush()
 }
