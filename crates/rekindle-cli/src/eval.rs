@@ -27,7 +27,7 @@ pub(crate) fn open(trained: &Trained) -> Result<(Predictor, Choice), Error> {
 pub(crate) fn run(arguments: &Eval) -> Result<ExitCode> {
     let (predictor, backend) = open(&arguments.trained)?;
     let folders = Folders::from_env();
-    let keeping = (folders.cache(), &mut DownloadBar::default() as _);
+    let keeping = (folders.places().cache, &mut DownloadBar::default() as _);
     let evaluation = predictor.evaluate(&backend, &arguments.data, keeping)?;
     for line in &evaluation.notes {
         note(line);

@@ -1,7 +1,7 @@
 //! Where the command line finds models, and keeps what outlives a run.
 
 use std::env;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rekindle::Error;
 use rekindle::bundled::Places;
@@ -22,11 +22,6 @@ impl Folders {
             hub: HubOptions::from_env(),
             cache: cache(),
         }
-    }
-
-    /// What is kept for later runs.
-    pub(crate) fn cache(&self) -> &Path {
-        &self.cache
     }
 
     /// The places.

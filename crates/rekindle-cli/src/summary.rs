@@ -4,9 +4,9 @@ use std::env;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use rekindle::bundled::BUNDLED;
 use rekindle::data::TaskKind;
 use rekindle::events::End;
+use rekindle::recipe::BUNDLED;
 use rekindle::rows::Opening;
 use rekindle::train::Outcome;
 

@@ -44,11 +44,14 @@ pub struct Recipe {
     pub run: RunRecipe,
 }
 
+/// The name of the model that a program may bring with it.
+pub const BUNDLED: &str = "bundled";
+
 /// `[model]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ModelRecipe {
-    /// Hub id, folder, or `bundled`; empty where `config` takes its place.
+    /// Hub id, folder, or [`BUNDLED`]; empty where `config` takes its place.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub base: String,
     /// A `config.json`, or a folder that holds one: the model is made from scratch, with random weights.
@@ -274,7 +277,7 @@ pub enum Precision {
 impl Default for ModelRecipe {
     fn default() -> Self {
         Self {
-            base: "bundled".to_owned(),
+            base: BUNDLED.to_owned(),
             config: None,
             tokenizer: None,
             task: None,

@@ -14,11 +14,12 @@ use rekindle_nn::{
     lora_scale,
 };
 use rekindle_train::objective::Objective;
-use rekindle_train::recipe::{LoraRecipe, MethodKind, MethodRecipe, Recipe, TargetsRecipe};
+use rekindle_train::recipe::{
+    BUNDLED, LoraRecipe, MethodKind, MethodRecipe, Recipe, TargetsRecipe,
+};
 use serde_json::{Map, Value, json};
 
 use crate::base::{Base, tensors};
-use crate::bundled::BUNDLED;
 use crate::error::Error;
 
 /// The fields of a `config.json` that tell what a head answers.

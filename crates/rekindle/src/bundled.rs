@@ -5,14 +5,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rekindle_hub::{HubOptions, Progress, resolve};
+use rekindle_train::recipe::BUNDLED;
 use sha2::{Digest, Sha256};
 
 use crate::error::Error;
 use crate::hashes::digits;
 use crate::texts::TextsError;
-
-/// The name that stands for the bundled model where one of a model is asked for.
-pub const BUNDLED: &str = "bundled";
 
 /// Files of a model, by their names.
 pub type Bundle = [(&'static str, &'static [u8])];
