@@ -49,7 +49,7 @@ pub use parameters::{
     NamedMapper, NamedVisitor, Parameter, ParameterPath, count, list, map_named, visit_named,
 };
 pub use place::{Columns, Place, Slots};
-pub use roles::{CausalLm, Classifier, Depth, Input, LanguageModel, MaskedLm, Model, Tagger};
+pub use roles::{CausalLm, Classifier, Depth, Input, LanguageModel, MaskedLm, Model, Stem, Tagger};
 pub use rotary::{Rotary, RotaryScaling, rotate};
 pub use rows::Rows;
 pub use state::{export_trainable, restore_trainable};

@@ -12,6 +12,17 @@ pub struct Input<B: Backend> {
     pub ids: Tensor<B, 1, Int>,
     /// Segment of each token (0 or 1), `[N]`; models without segments ignore it.
     pub type_ids: Tensor<B, 1, Int>,
+    /// What the lowest blocks make of the tokens, where that is known already.
+    pub stem: Option<Stem<B>>,
+}
+
+/// States after the lowest blocks, from which a model goes on.
+#[derive(Clone, Debug)]
+pub struct Stem<B: Backend> {
+    /// How many blocks they have passed.
+    pub blocks: usize,
+    /// `[N, D]`.
+    pub states: Tensor<B, 2>,
 }
 
 impl<B: Backend> Input<B> {
@@ -24,6 +35,7 @@ impl<B: Backend> Input<B> {
         Self {
             ids: tensor(ids),
             type_ids: tensor(type_ids),
+            stem: None,
         }
     }
 }
@@ -50,9 +62,20 @@ pub trait Model<B: Backend>: Module<B> {
     /// Every linear layer with its name, that of its parameters without the last part; so that a
     /// low-rank adapter can be put on it.
     fn linears_mut(&mut self) -> Vec<(String, &mut Linear<B>)>;
+
+    /// States after the first `blocks` blocks, `[N]` to `[N, D]`, for a model that can go on from them when
+    /// they are the [`Input::stem`].
+    fn stem(&self, _input: Input<B>, _rows: &Rows, _blocks: usize) -> Option<Tensor<B, 2>>
+    where
+        B: TrainBackend,
+    {
+        None
+    }
 }
 
 /// Gives each row scores: of classes, of labels, or one number.
+///
+/// Above the blocks, only the state of the row's first token is read.
 pub trait Classifier<B: TrainBackend>: Model<B> {
     /// Logits, `[rows, labels]`.
     fn classify(&self, input: Input<B>, rows: &Rows) -> Tensor<B, 2>;

@@ -115,7 +115,7 @@ impl Fixture {
             Target::Number(_) => TaskKind::Regress,
             Target::Tags(_) => TaskKind::Tag,
             Target::Tokens(_) => TaskKind::Generate,
-            Target::Vector(_) => TaskKind::Distill,
+            Target::Vector(_) | Target::Words(_) => TaskKind::Distill,
             Target::Masked(_) => TaskKind::Mask,
         };
         // `config.json` leaves the map out where it is transformers' default of two labels.

@@ -246,7 +246,7 @@ pub(crate) fn expected_logits(values: &[f32], outputs: usize, rows: &[&Row]) -> 
                 .iter()
                 .map(|token| index * longest + token.position)
                 .collect(),
-            Target::Tokens(_) => Vec::new(),
+            Target::Tokens(_) | Target::Words(_) => Vec::new(),
         };
         for slot in slots {
             expected.extend(&values[slot * outputs..(slot + 1) * outputs]);

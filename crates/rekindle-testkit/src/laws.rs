@@ -6,9 +6,10 @@ use std::collections::BTreeSet;
 
 use rekindle_data::{Batching, TaskKind};
 use rekindle_nn::{Depth, Model, ParameterPath, export, list};
-use rekindle_train::batch::Layout;
+use rekindle_train::batch::{Batch, Layout};
 use rekindle_train::events::Step;
 use rekindle_train::recipe::{MethodKind, Recipe, ScheduleKind};
+use rekindle_train::stems::Still;
 use rekindle_train::task::{Inner, TrainableBackend, TrainableModel, TrainableTask};
 
 use crate::{OwnNames, Subject, assert_close};
@@ -31,6 +32,7 @@ where
     a_partial_window_counts_its_own_rows(subject);
     frozen_weights_do_not_move(subject);
     resuming_changes_nothing(subject);
+    states_that_are_kept_change_nothing(subject);
     adapters::hold(subject);
     padding_changes_nothing(subject);
     the_evaluation_does_not_depend_on_the_batch(subject);
@@ -213,6 +215,57 @@ where
             "{kind:?}, {schedule:?}: weights"
         );
     }
+}
+
+/// For a model that can go on from the states of its blocks.
+fn states_that_are_kept_change_nothing<B, M, T>(subject: &Subject<B, M, T>)
+where
+    B: TrainableBackend,
+    M: TrainableModel<B>,
+    T: TrainableTask<B, M>,
+{
+    let blocks = subject.model.num_blocks();
+    for (kind, blocks) in [
+        (MethodKind::Head, blocks),
+        (MethodKind::LastLayers, blocks - 1),
+    ] {
+        let mut recipe = plain_recipe(0, 4, 1e-2);
+        recipe.train.epochs = 3;
+        recipe.method.kind = kind;
+        recipe.method.layers = 1;
+        for layout in [Layout::Ragged, Layout::Padded { multiple: 4 }] {
+            let Some(width) = stem_width(subject, blocks) else {
+                return;
+            };
+            let mut kept = subject.clone();
+            kept.still = Some(Still { blocks, width });
+            let (_, kept, _) = kept.train(&recipe, layout);
+            let (_, plain, _) = subject.train(&recipe, layout);
+            assert_eq!(kept.len(), plain.len());
+            for (kept, plain) in kept.iter().zip(&plain) {
+                let step = plain.step;
+                near(&format!("loss of step {step}"), kept.loss, plain.loss);
+                near(
+                    &format!("gradient norm of step {step}"),
+                    kept.grad_norm,
+                    plain.grad_norm,
+                );
+            }
+        }
+    }
+}
+
+/// Numbers of a state after so many blocks, if the model tells it.
+fn stem_width<B, M, T>(subject: &Subject<B, M, T>, blocks: usize) -> Option<usize>
+where
+    B: TrainableBackend,
+    M: TrainableModel<B>,
+    T: TrainableTask<B, M>,
+{
+    let device = subject.model.devices().remove(0);
+    let batch = Batch::<B>::new(&[&subject.rows[0]], Layout::Ragged, &device);
+    let states = subject.model.stem(batch.input, &batch.rows, blocks)?;
+    Some(states.dims()[1])
 }
 
 fn padding_changes_nothing<B, M, T>(subject: &Subject<B, M, T>)

@@ -11,6 +11,7 @@ use rekindle_train::method::{self, Anatomy};
 use rekindle_train::objective::Objective;
 use rekindle_train::recipe::Recipe;
 use rekindle_train::run::{Control, Hooks, Run, run};
+use rekindle_train::stems::Still;
 use rekindle_train::task::{TrainableBackend, TrainableModel, TrainableTask};
 
 use crate::held::Held;
@@ -27,6 +28,8 @@ pub struct Subject<B, M, T> {
     pub objective: Objective,
     /// Rows of unequal lengths.
     pub rows: Vec<Row>,
+    /// The part of the model whose states a run keeps.
+    pub still: Option<Still>,
     backend: PhantomData<B>,
 }
 
@@ -43,6 +46,7 @@ where
             task,
             objective,
             rows,
+            still: None,
             backend: PhantomData,
         }
     }
@@ -140,6 +144,7 @@ where
             valid: &[],
             from: from.map(Held::saved),
             forward_rows: None,
+            still: self.still,
         };
         let (model, finish) = run(run_of_part, model, hooks).expect("a tiny model trains");
         Part {

@@ -36,6 +36,11 @@ pub trait RowSource {
     /// Tokens of a row.
     fn length(&self, index: usize) -> usize;
 
+    /// Whether rows are the same in each epoch.
+    fn are_fixed(&self) -> bool {
+        false
+    }
+
     /// A row as it is in an epoch, counted from 0.
     fn row(&self, index: usize, epoch: usize) -> Result<Cow<'_, Row>, RowFailure>;
 }
@@ -50,6 +55,10 @@ impl<T: AsRef<[Row]>> RowSource for T {
 
     fn length(&self, index: usize) -> usize {
         self.as_ref()[index].ids.len()
+    }
+
+    fn are_fixed(&self) -> bool {
+        true
     }
 
     fn row(&self, index: usize, _epoch: usize) -> Result<Cow<'_, Row>, RowFailure> {
@@ -108,8 +117,8 @@ pub struct Batch<B: Backend> {
     pub input: Input<B>,
     /// Where each lies.
     pub rows: Rows,
-    /// Slots whose states are scored, where targets are tags or tokens: those of the tokens that have a
-    /// tag or are hidden, or of those before the target tokens.
+    /// Slots whose states are scored, where targets are tags, tokens or words: those of the tokens that have
+    /// a tag or a word, or are hidden, or of those before the target tokens.
     pub scored: Tensor<B, 1, Int>,
     /// Ids and weights of the target tokens, one for each scored slot; empty for other targets.
     pub next: Vec<(u32, f32)>,
@@ -142,6 +151,7 @@ fn scored_tokens(target: &Target) -> Box<dyn Iterator<Item = usize> + '_> {
         Target::Tags(tags) => Box::new(tags.iter().filter_map(|tag| tag.token)),
         Target::Tokens(weights) => Box::new(counted(weights).map(|(token, _)| token - 1)),
         Target::Masked(hidden) => Box::new(hidden.iter().map(|token| token.position)),
+        Target::Words(words) => Box::new(words.positions()),
         Target::Class(_) | Target::Labels(_) | Target::Number(_) | Target::Vector(_) => {
             Box::new(std::iter::empty())
         }

@@ -1,5 +1,6 @@
 //! Why a run stops.
 
+use crate::batch::RowFailure;
 use crate::scores::LOSS;
 
 /// Why training failed.
@@ -65,6 +66,14 @@ pub enum TrainError {
 }
 
 impl TrainError {
+    /// Tells which row of the training or validation rows could not be made.
+    pub(crate) fn row(index: usize) -> impl Fn(RowFailure) -> Self {
+        move |source| Self::Row {
+            row: index + 1,
+            source,
+        }
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {

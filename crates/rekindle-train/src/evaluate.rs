@@ -1,5 +1,7 @@
 //! Logits and scores of rows, without training.
 
+use std::convert::Infallible;
+
 use rekindle_nn::{Model, TrainBackend};
 
 use crate::batch::{Batch, Layout, Row};
@@ -41,15 +43,31 @@ impl<T> Runner<'_, T> {
         M: Model<B>,
         T: Task<B, M>,
     {
+        self.outputs_of(model, rows, |_, batch| {
+            Ok::<_, Infallible>(Batch::new(batch, self.layout, device))
+        })
+        .unwrap_or_else(|never| match never {})
+    }
+
+    /// [`Self::outputs`] with batches that are made of rows, and their indices, in a way of its own.
+    pub(crate) fn outputs_of<B, M, E>(
+        &self,
+        model: &M,
+        rows: &[Row],
+        mut place: impl FnMut(&[usize], &[&Row]) -> Result<Batch<B>, E>,
+    ) -> Result<Vec<Vec<f32>>, E>
+    where
+        B: TrainBackend,
+        M: Model<B>,
+        T: Task<B, M>,
+    {
         let has_outputs = |index: &usize| rows[*index].target.num_outputs() > 0;
         let mut order: Vec<usize> = (0..rows.len()).filter(has_outputs).collect();
         order.sort_by_key(|&index| std::cmp::Reverse(rows[index].ids.len()));
         let mut outputs = vec![Vec::new(); rows.len()];
         for indices in order.chunks(self.batch_size) {
             let batch: Vec<&Row> = indices.iter().map(|&index| &rows[index]).collect();
-            let found = self
-                .task
-                .outputs(model, Batch::new(&batch, self.layout, device));
+            let found = self.task.outputs(model, place(indices, &batch)?);
             let found: Vec<f32> = found.into_data().iter::<f32>().collect();
             let mut rest = found.as_slice();
             for (&index, row) in indices.iter().zip(&batch) {
@@ -59,7 +77,7 @@ impl<T> Runner<'_, T> {
                 rest = others;
             }
         }
-        outputs
+        Ok(outputs)
     }
 
     /// Loss and numbers of rows; both are the same for every batch size.
@@ -69,7 +87,11 @@ impl<T> Runner<'_, T> {
         M: Model<B>,
         T: Task<B, M>,
     {
-        let outputs = self.outputs(model, rows, device);
+        self.score(self.outputs(model, rows, device), rows)
+    }
+
+    /// Loss and numbers of the outputs of rows.
+    pub(crate) fn score(&self, outputs: Vec<Vec<f32>>, rows: &[Row]) -> Evaluated {
         let (mut loss, mut weight) = (0.0, 0.0);
         for (outputs, row) in outputs.iter().zip(rows) {
             loss += self.objective.row_loss(outputs, &row.target);

@@ -4,7 +4,7 @@
 //! events go to a sink, weights to a hook.
 
 pub mod batch;
-mod distillation;
+pub mod distillation;
 pub mod error;
 pub mod evaluate;
 pub mod events;
@@ -19,5 +19,6 @@ pub mod recipe;
 pub mod run;
 pub mod schedule;
 pub mod scores;
+pub mod stems;
 pub mod task;
 pub mod token_task;

@@ -4,7 +4,7 @@ use burn::tensor::{Tensor, TensorData, activation, backend::Backend};
 use rekindle_data::{HiddenToken, LabelSet, TaskKind};
 use rekindle_nn::TrainBackend;
 
-use crate::distillation;
+use crate::distillation::{self, WordVectors};
 use crate::metrics::{classification, entities, multi_label, regression};
 use crate::projection::TOKEN_OUTPUT;
 use crate::scores::Scores;
@@ -27,6 +27,8 @@ pub enum Target {
     Masked(Vec<HiddenToken>),
     /// A vector of length 1: what a teacher gives the row.
     Vector(Vec<f32>),
+    /// What a teacher gives the row and each of its words.
+    Words(WordVectors),
 }
 
 /// What a word is trained towards.
@@ -46,6 +48,7 @@ impl Target {
             Self::Tags(tags) => tags.iter().filter(|tag| tag.token.is_some()).count(),
             Self::Tokens(weights) => weights.iter().filter(|&&weight| weight > 0.0).count(),
             Self::Masked(hidden) => hidden.len(),
+            Self::Words(words) => words.num_outputs(),
         }
     }
 
@@ -62,7 +65,8 @@ impl Target {
             | Self::Number(_)
             | Self::Tokens(_)
             | Self::Masked(_)
-            | Self::Vector(_) => Vec::new(),
+            | Self::Vector(_)
+            | Self::Words(_) => Vec::new(),
         }
     }
 }
@@ -74,6 +78,8 @@ pub struct Objective {
     labels: LabelSet,
     /// Numbers of an output where labels do not tell.
     width: usize,
+    /// Whether a teacher's vectors are those of words.
+    learns_words: bool,
 }
 
 impl Objective {
@@ -88,6 +94,7 @@ impl Objective {
             task,
             labels,
             width,
+            learns_words: false,
         }
     }
 
@@ -97,6 +104,19 @@ impl Objective {
             width,
             ..Self::new(TaskKind::Distill, LabelSet::from_names(Vec::new()))
         }
+    }
+
+    /// The objective of a student whose teacher gives each word a vector of this width.
+    pub fn word_distillation(width: usize) -> Self {
+        Self {
+            learns_words: true,
+            ..Self::distillation(width)
+        }
+    }
+
+    /// Whether the outputs of a distillation are those of tokens.
+    pub fn learns_words(&self) -> bool {
+        self.learns_words
     }
 
     /// The task.
@@ -120,6 +140,7 @@ impl Objective {
         match target {
             Target::Labels(labels) => labels.len() as f64,
             Target::Tokens(weights) => weights.iter().copied().map(f64::from).sum(),
+            Target::Words(words) => words.weight(),
             other => other.num_outputs() as f64,
         }
     }
@@ -154,6 +175,7 @@ impl Objective {
                     binary_cross_entropy(logits, values)
                 }
             }
+            TaskKind::Distill if self.learns_words => distillation::word_loss_sum(logits, targets),
             TaskKind::Distill => distillation::loss_sum(logits, targets),
             TaskKind::Generate | TaskKind::Mask => {
                 unreachable!("the loss of tokens is taken a few at a time, without all logits")
@@ -173,6 +195,7 @@ impl Objective {
                 losses.sum()
             }
             Target::Vector(vector) => 1.0 - distillation::cosine(logits, vector),
+            Target::Words(words) => words.loss(logits),
             Target::Tokens(_) | Target::Masked(_) => token_outputs(logits, target)
                 .map(|(weight, [loss, _])| weight * f64::from(*loss))
                 .sum(),
@@ -197,7 +220,9 @@ impl Objective {
                 return Some(token_outputs(logits, target).map(right).sum());
             }
             Target::Class(_) | Target::Tags(_) => target.classes(),
-            Target::Labels(_) | Target::Number(_) | Target::Vector(_) => return None,
+            Target::Labels(_) | Target::Number(_) | Target::Vector(_) | Target::Words(_) => {
+                return None;
+            }
         };
         let rows = logits.chunks(self.num_outputs()).zip(classes);
         let right = rows.filter(|(logits, class)| argmax(logits) == *class);
@@ -240,11 +265,7 @@ impl Objective {
                 Scores::of_entities(&entities(&expected, &predicted))
             }
             TaskKind::Generate | TaskKind::Mask => self.token_scores(logits, targets),
-            TaskKind::Distill => {
-                let rows = logits.iter().zip(targets);
-                let losses = rows.map(|(row, target)| self.row_loss(row, target));
-                Scores::of_vectors(1.0 - losses.sum::<f64>() / targets.len() as f64)
-            }
+            TaskKind::Distill => Scores::of_vectors(distillation::cosines(logits, targets)),
         }
     }
 

@@ -226,6 +226,9 @@ pub struct DistillRecipe {
     /// The model whose vectors are learned: Hub id or folder.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub teacher: Option<String>,
+    /// The teacher's block, from 1, whose states of words are learned; the sentence vectors if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layer: Option<usize>,
 }
 
 impl DistillRecipe {

@@ -5,6 +5,7 @@ mod evaluation;
 mod plan;
 mod progress;
 mod step;
+mod still;
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -20,6 +21,7 @@ use crate::events::{Checkpoint, End, Evaluation, Event, Events, Finish, Resume, 
 use crate::method::rate_factors;
 use crate::optimizer::AdamW;
 use crate::recipe::Recipe;
+use crate::stems::{Stems, Still};
 use crate::task::{Inner, TrainableBackend, TrainableModel, TrainableTask};
 
 use best::Judge;
@@ -27,6 +29,7 @@ pub use best::metric;
 pub use plan::Plan;
 use progress::General;
 pub use progress::Progress;
+use still::stems;
 
 /// What a run trains, on what, and from where on.
 pub struct Run<'a, T> {
@@ -42,6 +45,9 @@ pub struct Run<'a, T> {
     pub from: Option<Saved<'a>>,
     /// Rows of a forward pass, if they are to be fewer than the recipe's or the saved ones.
     pub forward_rows: Option<usize>,
+    /// The part of the model, which has to tell its [`rekindle_nn::Model::stem`], whose states are kept from
+    /// epoch to epoch if memory allows.
+    pub still: Option<Still>,
 }
 
 /// The state of a run as it was saved.
@@ -155,6 +161,8 @@ struct State<'a, 'h, B: TrainableBackend, M: TrainableModel<B>, T> {
     model: Option<M>,
     optimizer: AdamW<Inner<B>>,
     progress: Progress,
+    /// States that are kept, of training and validation rows.
+    stems: Option<[Stems; 2]>,
     /// The newest evaluation.
     evaluation: Option<Evaluation>,
     /// When this process began.
@@ -183,6 +191,7 @@ where
             valid,
             from,
             forward_rows,
+            still,
         } = run;
         let task = runner.objective.task();
         let device = model.devices().remove(0);
@@ -208,12 +217,20 @@ where
             .forward_rows
             .map_or(batch_size, |rows| rows.min(batch_size));
         let step = progress.step;
+        let plan = Plan::new(recipe, train);
+        // States are worth keeping if rows come again; packs would have to be cut.
+        let still = still.filter(|_| plan.epochs() > 1 && train.are_fixed() && !recipe.data.pack);
+        let stems = still.and_then(|still| {
+            let rows: [&dyn RowSource; 2] = [train, &valid];
+            stems::<B, M, T>(still, &runner, &model, rows)
+        });
         let mut state = Self {
             recipe,
             runner,
             train,
             valid,
-            plan: Plan::new(recipe, train),
+            stems,
+            plan,
             judge: Judge::new(&recipe.checkpoint, task, !valid.is_empty())?,
             hooks,
             device,

@@ -26,7 +26,7 @@ pub fn names(task: TaskKind) -> &'static [&'static str] {
         TaskKind::Tag => &["f1", "precision", "recall", "token_accuracy"],
         TaskKind::Generate => &["perplexity", "mean_token_accuracy", "exact_match"],
         TaskKind::Mask => &["perplexity", "mean_token_accuracy"],
-        TaskKind::Distill => &["cosine"],
+        TaskKind::Distill => &["cosine", "word_cosine"],
     }
 }
 
@@ -113,9 +113,9 @@ impl Scores {
         }
     }
 
-    pub(crate) fn of_vectors(cosine: f64) -> Self {
+    pub(crate) fn of_vectors(cosines: [Option<f64>; 2]) -> Self {
         Self {
-            summary: zip(TaskKind::Distill, [Some(cosine)]),
+            summary: zip(TaskKind::Distill, cosines),
             details: Map::new(),
         }
     }

@@ -12,6 +12,11 @@ use crate::optimizer::Gradients;
 pub trait Task<B: TrainBackend, M: Model<B>>: Copy {
     /// Outputs, `[outputs, numbers]`: those of all targets in order.
     fn outputs(&self, model: &M, batch: Batch<B>) -> Tensor<B, 2>;
+
+    /// Whether, above the blocks, only the state of each row's first token is read.
+    fn reads_first_token_alone(&self) -> bool {
+        false
+    }
 }
 
 /// Tasks with a target for each row: classes, several labels, a number.
@@ -25,6 +30,10 @@ pub struct TagTask;
 impl<B: TrainBackend, M: Classifier<B>> Task<B, M> for RowTask {
     fn outputs(&self, model: &M, batch: Batch<B>) -> Tensor<B, 2> {
         model.classify(batch.input, &batch.rows)
+    }
+
+    fn reads_first_token_alone(&self) -> bool {
+        true
     }
 }
 

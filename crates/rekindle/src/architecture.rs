@@ -12,6 +12,7 @@ use rekindle_nn::{CausalLm, CheckpointNames, Fresh, ParameterPath, TrainBackend}
 use rekindle_train::mask_task::MaskTask;
 use rekindle_train::objective::Objective;
 use rekindle_train::recipe::Recipe;
+use rekindle_train::stems::Still;
 use rekindle_train::task::{Device, RowTask, TagTask, TrainableBackend, TrainableModel};
 use rekindle_train::token_task::TokenTask;
 use serde_json::{Map, Value};
@@ -192,6 +193,21 @@ impl Architecture {
         }
     }
 
+    /// The part of the model that gives the same states at every step, if all below the last `trained` blocks
+    /// is frozen.
+    pub(crate) fn still(&self, trained: usize) -> Option<Still> {
+        match self {
+            Self::Bert(config)
+                if config.hidden_dropout == 0.0 && config.attention_dropout == 0.0 =>
+            {
+                let blocks = config.num_layers.saturating_sub(trained);
+                let width = config.hidden_size;
+                (blocks > 0).then_some(Still { blocks, width })
+            }
+            Self::Bert(_) | Self::Llama(_) | Self::Gpt2(_) => None,
+        }
+    }
+
     /// The names of the tensors of a model for this task.
     pub(crate) fn names(&self, task: TaskKind) -> Box<dyn CheckpointNames> {
         match self {
@@ -245,6 +261,9 @@ impl Architecture {
             }
             Self::Bert(config) if objective.task() == TaskKind::Mask => {
                 code.call(config.word_predictor(device), MaskTask)
+            }
+            Self::Bert(config) if objective.learns_words() => {
+                code.call(config.student(outputs, device), TagTask)
             }
             Self::Bert(config) if objective.task() == TaskKind::Distill => {
                 code.call(config.student(outputs, device), RowTask)

@@ -339,16 +339,21 @@ impl Base {
         Ok(predictor)
     }
 
-    /// Fills a model with what was saved of it; what serves training alone stays as it is.
+    /// Fills a model with what was saved of it, and with the scaffold that it had then.
     pub(crate) fn reload<B: Backend, M: Model<B>>(
         &self,
         model: M,
         task: TaskKind,
+        scaffold: &Tensors,
     ) -> Result<M, Error> {
-        let names = self.architecture.names(task);
-        let scaffold = on_host(export_scaffold::<B, M>(&model, names.as_ref()));
-        let (model, report) = self.fill::<B, M>(model, (task, true, 0), &scaffold)?;
+        let (model, report) = self.fill::<B, M>(model, (task, true, 0), scaffold)?;
         Ok(self.adapt_loaded::<B, M>(model, report, task)?.0)
+    }
+
+    /// What of a model serves training alone, and is not saved.
+    pub(crate) fn scaffold<B: Backend, M: Model<B>>(&self, model: &M, task: TaskKind) -> Tensors {
+        let names = self.architecture.names(task);
+        on_host(export_scaffold::<B, M>(model, names.as_ref()))
     }
 
     /// [`Self::load`] of a model that is to answer: one without a trained head is refused.
@@ -425,7 +430,7 @@ impl Base {
 }
 
 /// Tensors by their names, with shape and values.
-type Tensors = HashMap<String, (Vec<usize>, Vec<f32>)>;
+pub(crate) type Tensors = HashMap<String, (Vec<usize>, Vec<f32>)>;
 
 fn on_host(exported: Vec<ExportedTensor>) -> Tensors {
     let named = |tensor: ExportedTensor| (tensor.name, (tensor.shape, (tensor.values)()));

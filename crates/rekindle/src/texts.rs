@@ -4,6 +4,7 @@ mod error;
 mod rows;
 mod teacher;
 mod vectors;
+mod words;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,6 +24,7 @@ pub use error::TextsError;
 pub(crate) use teacher::Teacher;
 
 use rows::{Lesson, Lessons};
+use words::{TaughtWords, Words};
 
 /// The beginning of a file, by which it is told what it holds.
 const HEAD: usize = 1 << 16;
@@ -119,7 +121,7 @@ impl Texts<'_> {
         let data = &self.recipe.data;
         let (rows, lesson) = self.lessons(&data.train, progress)?;
         let mut taught = Taught {
-            notes: rows.store().describe(),
+            notes: [rows.store().describe(), Vec::from_iter(lesson.note())].concat(),
             truncated: rows.truncated(),
             hashes: rows.store().hashes(),
             train: Box::new(Vec::new()),
@@ -131,11 +133,15 @@ impl Texts<'_> {
             taught.hashes.extend(valid.store().hashes());
             [
                 Lessons::new(rows, &lesson),
-                Lessons::new(valid, &lesson_of_valid),
+                Lessons::judged(valid, &lesson_of_valid),
             ]
         } else {
-            let parts = rows.hold_out(data.valid_fraction, HELD_OUT, self.recipe.train.seed);
-            parts.map(|part| Lessons::new(part, &lesson))
+            let [train, valid] =
+                rows.hold_out(data.valid_fraction, HELD_OUT, self.recipe.train.seed);
+            [
+                Lessons::new(train, &lesson),
+                Lessons::judged(valid, &lesson),
+            ]
         };
         taught.valid = first(&valid, valid.len()).map_err(Error::Lesson)?;
         taught.train = Box::new(train);
@@ -158,7 +164,7 @@ impl Texts<'_> {
             }
             _ => rows,
         };
-        let rows = Lessons::new(rows, &lesson);
+        let rows = Lessons::judged(rows, &lesson);
         Ok(Measured {
             rows: first(&rows, rows.len()).map_err(Error::Lesson)?,
             notes,
@@ -181,10 +187,10 @@ impl Texts<'_> {
             TaskKind::Distill => {
                 let teacher = self.teacher.ok_or(TextsError::NoTeacher)?;
                 let known = Arc::new(self.store(paths, teacher.base(), progress)?);
-                let on = (self.backend, self.cache);
-                let vectors = teacher.vectors(&known, on, progress)?;
+                let known = TextRows::sentences(&known, teacher.max_length())?;
                 let rows = TextRows::sentences(&store, self.max_length)?;
-                (rows, Lesson::Vector(vectors))
+                let lesson = self.taught(teacher, [&known, &rows], progress)?;
+                (rows, lesson)
             }
             _ => {
                 let rows = TextRows::causal_blocks(&store, self.max_length)?;
@@ -192,6 +198,46 @@ impl Texts<'_> {
             }
         };
         Ok((rows, Arc::new(lesson)))
+    }
+
+    /// What the teacher, which knows these rows, gives the student's.
+    fn taught(
+        &self,
+        teacher: &Teacher,
+        [known, rows]: [&TextRows; 2],
+        progress: &mut dyn Progress,
+    ) -> Result<Lesson, Error> {
+        let on = (self.backend, self.cache);
+        if !teacher.teaches_words() {
+            return Ok(Lesson::Vector(teacher.vectors(known, None, on, progress)?));
+        }
+        let [its, own] = [teacher.base(), self.base].map(Words::of);
+        let (its, own) = (its?, own?);
+        let [counts, seen] = [its.counts(known)?, own.counts(rows)?];
+        let is_cut = |index| {
+            known.length(index) == teacher.max_length() || rows.length(index) == self.max_length
+        };
+        let taught = (0..).zip(counts.iter().zip(&seen));
+        let taught: Vec<u32> = taught
+            .map(
+                |(index, (&known, &seen))| match known == seen || is_cut(index) {
+                    true => known.min(seen) as u32,
+                    false => 0,
+                },
+            )
+            .collect();
+        if taught.iter().all(|&count| count == 0) {
+            return Err(TextsError::OtherWords.into());
+        }
+        let vectors = teacher.vectors(known, Some((&its, &counts)), on, progress)?;
+        let recipe = self.recipe;
+        let vocabulary = MaskVocabulary::of(&self.base.tokenizer)?;
+        let masker = recipe.mask.masker(vocabulary);
+        Ok(Lesson::Words {
+            words: TaughtWords::new(vectors, own, taught)?,
+            masker: recipe.mask.probability.map(|_| masker),
+            seed: recipe.train.seed,
+        })
     }
 
     fn hiding(&self) -> Result<Lesson, Error> {

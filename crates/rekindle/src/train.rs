@@ -243,7 +243,7 @@ fn teacher(
     match &recipe.distill.teacher {
         Some(teacher) if task == TaskKind::Distill => {
             let base = Base::open(&places.resolve(teacher, progress)?)?;
-            Teacher::new(base, max_length).map(Some)
+            Teacher::new(base, recipe.distill.layer, max_length).map(Some)
         }
         Some(_) => Err(TextsError::IdleTeacher.into()),
         None if task == TaskKind::Distill => Err(TextsError::NoTeacher.into()),
@@ -271,6 +271,7 @@ fn refuse_idle(recipe: &Recipe, task: TaskKind) -> Result<(), Error> {
         whole_word,
     } = recipe.mask;
     let (generate, mask) = (TaskKind::Generate, TaskKind::Mask);
+    let hides = task == TaskKind::Distill && recipe.distill.layer.is_some();
     let keys = [
         (
             "data.prompt_loss_weight",
@@ -285,8 +286,13 @@ fn refuse_idle(recipe: &Recipe, task: TaskKind) -> Result<(), Error> {
             recipe.model.gradient_checkpointing,
             generate,
         ),
-        ("mask.probability", probability.is_some(), mask),
-        ("mask.whole_word", whole_word.is_some(), mask),
+        (
+            "distill.layer",
+            recipe.distill.layer.is_some(),
+            TaskKind::Distill,
+        ),
+        ("mask.probability", probability.is_some() && !hides, mask),
+        ("mask.whole_word", whole_word.is_some() && !hides, mask),
     ];
     let mut idle = keys.into_iter();
     match idle.find(|(_, is_set, of)| *is_set && *of != task) {

@@ -190,8 +190,17 @@ impl<B: TrainBackend> Bert<B> {
     /// - input: `[N]`
     /// - output: `[N, D]`
     pub fn forward(&self, input: Input<B>, rows: &Rows) -> Tensor<B, 2> {
-        let mut hidden = self.embed(input, rows);
-        for index in 0..self.layers.len() {
+        self.stem(input, rows, self.layers.len())
+    }
+
+    /// Hidden states after the first `blocks` blocks, `[N]` to `[N, D]`; it begins at the input's stem, if
+    /// there is one.
+    pub fn stem(&self, mut input: Input<B>, rows: &Rows, blocks: usize) -> Tensor<B, 2> {
+        let (first, mut hidden) = match input.stem.take() {
+            Some(stem) => (stem.blocks, stem.states),
+            None => (0, self.embed(input, rows)),
+        };
+        for index in first..blocks {
             hidden = self.block(index, hidden, rows);
         }
         hidden
@@ -287,6 +296,13 @@ impl<B: Backend> Model<B> for SequenceClassifier<B> {
         linears.push(("classifier".to_owned(), &mut self.classifier));
         linears
     }
+
+    fn stem(&self, input: Input<B>, rows: &Rows, blocks: usize) -> Option<Tensor<B, 2>>
+    where
+        B: TrainBackend,
+    {
+        Some(self.encoder.stem(input, rows, blocks))
+    }
 }
 
 impl<B: Backend> Model<B> for TokenClassifier<B> {
@@ -302,6 +318,13 @@ impl<B: Backend> Model<B> for TokenClassifier<B> {
         let mut linears = self.encoder.linears_mut();
         linears.push(("classifier".to_owned(), &mut self.classifier));
         linears
+    }
+
+    fn stem(&self, input: Input<B>, rows: &Rows, blocks: usize) -> Option<Tensor<B, 2>>
+    where
+        B: TrainBackend,
+    {
+        Some(self.encoder.stem(input, rows, blocks))
     }
 }
 

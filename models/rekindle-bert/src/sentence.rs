@@ -5,7 +5,9 @@
 
 use burn::module::Module;
 use burn::tensor::{Tensor, TensorData, backend::Backend};
-use rekindle_nn::{Classifier, Depth, Input, Linear, Model, ParameterPath, Rows, TrainBackend};
+use rekindle_nn::{
+    Classifier, Depth, Input, Linear, Model, ParameterPath, Rows, Tagger, TrainBackend,
+};
 
 use crate::BertConfig;
 use crate::model::{Bert, depth, first_tokens};
@@ -16,7 +18,8 @@ pub struct SentenceEncoder<B: Backend> {
     encoder: Bert<B>,
 }
 
-/// An encoder whose first token's state, on a linear map, learns to be a teacher's vector.
+/// An encoder whose states, on a linear map, learn to be a teacher's vectors: the first token's that of its
+/// row, the others' those of their words.
 ///
 /// The map serves training alone: a checkpoint holds the encoder.
 #[derive(Module, Debug)]
@@ -49,10 +52,15 @@ impl<B: TrainBackend> SentenceEncoder<B> {
     /// - input: `[N]`
     /// - output: `[R, D]`
     pub fn forward(&self, input: Input<B>, rows: &Rows) -> Tensor<B, 2> {
-        let hidden = self.encoder.forward(input, rows); // [N, D]
+        let hidden = self.states(input, rows); // [N, D]
         let means = averages(rows, &hidden.device()).matmul(hidden); // [R, D]
         let lengths = (means.clone() * means.clone()).sum_dim(1).sqrt(); // [R, 1]
         means / lengths
+    }
+
+    /// The states of tokens, `[N]` to `[N, D]`.
+    pub fn states(&self, input: Input<B>, rows: &Rows) -> Tensor<B, 2> {
+        self.encoder.forward(input, rows)
     }
 }
 
@@ -71,6 +79,13 @@ impl<B: TrainBackend> Classifier<B> for Student<B> {
         let hidden = self.encoder.forward(input, rows); // [N, D]
         let first = first_tokens(hidden, rows); // [R, D]
         self.projection.forward(first, rows.noise()) // [R, T]
+    }
+}
+
+impl<B: TrainBackend> Tagger<B> for Student<B> {
+    fn tag(&self, input: Input<B>, rows: &Rows) -> Tensor<B, 2> {
+        let hidden = self.encoder.forward(input, rows); // [N, D]
+        self.projection.forward(hidden, rows.noise()) // [N, T]
     }
 }
 

@@ -144,6 +144,37 @@ fn a_student_comes_nearer_to_its_teacher_and_leaves_its_projection_behind() {
 }
 
 #[test]
+fn a_student_learns_the_words_of_a_block_while_some_are_hidden() {
+    let place = place();
+    place.model("minilm-headless", "teacher");
+    let words = ["--set", "distill.layer=1", "--set", "mask.probability=0.2"];
+    let all = [&FAST[..], &DISTILL, &words].concat();
+    // The best weights need not be the last ones.
+    let often = [
+        "--set",
+        "train.evaluate_every=1",
+        "--set",
+        "train.epochs=20",
+    ];
+    let told = place.train(&[&all[..], &often].concat()).err;
+    assert!(
+        told.contains("vectors of 16 numbers for the text and its"),
+        "{told}"
+    );
+    for name in ["cosine", "word_cosine"] {
+        let events = place.objects("run/events.jsonl");
+        let evaluations = events.iter().filter(|event| event["event"] == "evaluation");
+        let cosines = evaluations.map(|event| event["metrics"][name].as_f64().unwrap());
+        let cosines: Vec<f64> = cosines.collect();
+        assert!(cosines.last() > cosines.first(), "{name}: {cosines:?}");
+    }
+    // Other words are hidden in each epoch, and none from what judges.
+    place.train_into("shown", &all[..all.len() - 2]);
+    assert_ne!(place.losses("shown"), place.losses("run"));
+    place.train_into("classifier", &["--model", "run", "--data", "train.jsonl"]);
+}
+
+#[test]
 fn a_distillation_goes_on_where_it_was_stopped() {
     let place = place();
     place.model("minilm-headless", "teacher");
@@ -213,6 +244,9 @@ fn what_raw_text_cannot_serve_is_refused() {
     error: `distill.teacher` is for task `distill` alone
     hint: add `--task distill`, or leave the key out
     ");
+    assert_snapshot!(refused(&[&DISTILL[..], &["--set", "distill.layer=9"]].concat()), @"");
+    assert_snapshot!(refused(&[&MASK[..], &["--set", "distill.layer=1"]].concat()), @"");
+    assert_snapshot!(refused(&[&DISTILL[..], &["--set", "mask.probability=0.2"]].concat()), @"");
     assert_snapshot!(refused(&["--data", "train.jsonl", "--set", "data.documents=line"]), @"
     error: `data.documents` is for raw text alone
     hint: `.txt` files and rows with a `text` alone are raw text; leave the key out

@@ -26,7 +26,7 @@ where
         let general = self.measure()?;
         if !self.valid.is_empty() {
             let model = self.model().valid();
-            let evaluated = self.runner.evaluate(&model, self.valid, &self.device);
+            let evaluated = self.score(&model)?;
             let best = &self.progress.best;
             let best = self
                 .judge

@@ -7,7 +7,7 @@ use rekindle_nn::{Noise, ParameterPath};
 
 use super::State;
 use super::progress::Mean;
-use crate::batch::{Batch, Row};
+use crate::batch::Row;
 use crate::error::TrainError;
 use crate::events::{Event, Skip, Step};
 use crate::optimizer::{Gradients, clip_factor};
@@ -17,7 +17,13 @@ use crate::task::{Goal, TrainableBackend, TrainableModel, TrainableTask};
 const MAX_SKIPPED: usize = 5;
 
 /// The rows of a step's micro-batches.
-type Window<'a> = [Vec<Cow<'a, Row>>];
+type Window<'a> = [Vec<Drawn<'a>>];
+
+/// A row with its index among the training rows.
+struct Drawn<'a> {
+    index: usize,
+    row: Cow<'a, Row>,
+}
 
 /// What the forward and backward passes of a step gave.
 struct Passes<B: TrainableBackend> {
@@ -59,7 +65,7 @@ where
         self.progress.epoch_loss.add(passes.loss);
         self.progress.loss_since_evaluation.add(passes.loss);
         let rows = || window.iter().flatten();
-        let tokens: usize = rows().map(|row| row.ids.len()).sum();
+        let tokens: usize = rows().map(|drawn| drawn.row.ids.len()).sum();
         let examples = rows().count();
         let seconds = begun.elapsed().as_secs_f64();
         let is_first = std::mem::take(&mut self.is_cold);
@@ -81,13 +87,11 @@ where
     }
 
     /// Makes the rows of a window of micro-batches.
-    fn rows(&self, window: &[Vec<usize>]) -> Result<Vec<Vec<Cow<'a, Row>>>, TrainError> {
+    fn rows(&self, window: &[Vec<usize>]) -> Result<Vec<Vec<Drawn<'a>>>, TrainError> {
         let row = |&index: &usize| {
             let row = self.train.row(index, self.progress.epoch);
-            row.map_err(|source| TrainError::Row {
-                row: index + 1,
-                source,
-            })
+            let row = row.map_err(TrainError::row(index))?;
+            Ok(Drawn { index, row })
         };
         let batches = window.iter();
         batches
@@ -99,7 +103,7 @@ where
     fn skip(&mut self, what: &str, value: f64, window: &Window) -> Result<(), TrainError> {
         let step = self.progress.step;
         let rows = window.iter().flatten();
-        let rows: Vec<usize> = rows.map(|row| row.number).collect();
+        let rows: Vec<usize> = rows.map(|drawn| drawn.row.number).collect();
         self.progress.skipped_in_a_row += 1;
         let in_a_row = self.progress.skipped_in_a_row;
         self.emit(Event::Skip(Skip {
@@ -123,11 +127,11 @@ where
     }
 
     /// Forward and backward passes over a window of micro-batches, each cut to what the device can hold.
-    fn passes(&self, window: &Window) -> Result<Passes<B>, TrainError> {
+    fn passes(&mut self, window: &Window) -> Result<Passes<B>, TrainError> {
         let weight = window
             .iter()
             .flatten()
-            .map(|row| self.runner.objective.weight(&row.target))
+            .map(|drawn| self.runner.objective.weight(&drawn.row.target))
             .sum();
         let mut passes = Passes {
             gradients: Gradients::default(),
@@ -143,9 +147,11 @@ where
         };
         let pieces = window.iter().flat_map(|batch| batch.chunks(piece));
         for (micro_batch, piece) in pieces.enumerate() {
-            let rows = piece.iter().map(AsRef::as_ref);
             // Of special tokens alone, none can be hidden.
-            let rows: Vec<&Row> = rows.filter(|row| row.target.num_outputs() > 0).collect();
+            let rows = piece
+                .iter()
+                .filter(|drawn| drawn.row.target.num_outputs() > 0);
+            let rows: Vec<&Drawn> = rows.collect();
             if !rows.is_empty() {
                 self.pass(micro_batch, &rows, &mut passes)?;
             }
@@ -155,14 +161,16 @@ where
 
     /// Adds one forward and backward pass; each must reach every trained parameter.
     fn pass(
-        &self,
+        &mut self,
         micro_batch: usize,
-        rows: &[&Row],
+        drawn: &[&Drawn],
         passes: &mut Passes<B>,
     ) -> Result<(), TrainError> {
         let objective = self.runner.objective;
-        self.hooks.control.on_forward(rows.len());
-        let mut batch = Batch::new(rows, self.runner.layout, &self.device);
+        self.hooks.control.on_forward(drawn.len());
+        let indices: Vec<usize> = drawn.iter().map(|drawn| drawn.index).collect();
+        let rows: Vec<&Row> = drawn.iter().map(|drawn| drawn.row.as_ref()).collect();
+        let mut batch = self.batch(&indices, &rows)?;
         batch.rows = batch.rows.with_noise(Noise {
             seed: self.recipe.train.seed,
             step: self.progress.step as u64,

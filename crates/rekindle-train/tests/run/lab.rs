@@ -20,6 +20,7 @@ use rekindle_train::method::{self, Anatomy};
 use rekindle_train::objective::{Objective, Target};
 use rekindle_train::recipe::Recipe;
 use rekindle_train::run::{Control, Hooks, Run, SaveFailure, run};
+use rekindle_train::stems::Still;
 use rekindle_train::task::RowTask;
 
 pub(crate) type B = Autodiff<Flex>;
@@ -32,6 +33,22 @@ pub(crate) struct Stub<B: Backend> {
     pub(crate) head: Linear<B>,
     /// Reached by no loss.
     pub(crate) spare: Option<Linear<B>>,
+}
+
+thread_local! {
+    /// How often the block of a model was run for its states alone.
+    pub(crate) static STEMS: Cell<usize> = const { Cell::new(0) };
+}
+
+impl<B: Backend> Stub<B> {
+    /// States after the block, `[N]` to `[N, D]`.
+    fn states(&self, input: Input<B>, rows: &Rows) -> Tensor<B, 2>
+    where
+        B: TrainBackend,
+    {
+        let hidden = self.embedding.forward(input.ids);
+        self.block.forward(hidden, rows.noise()).tanh()
+    }
 }
 
 impl<B: Backend> Model<B> for Stub<B> {
@@ -55,6 +72,15 @@ impl<B: Backend> Model<B> for Stub<B> {
         linears.extend(self.spare.as_mut().map(|spare| ("spare".to_owned(), spare)));
         linears
     }
+
+    fn stem(&self, input: Input<B>, rows: &Rows, blocks: usize) -> Option<Tensor<B, 2>>
+    where
+        B: TrainBackend,
+    {
+        assert_eq!(blocks, 1);
+        STEMS.set(STEMS.get() + 1);
+        Some(self.states(input, rows))
+    }
 }
 
 impl<B: TrainBackend> Classifier<B> for Stub<B> {
@@ -65,10 +91,11 @@ impl<B: TrainBackend> Classifier<B> for Stub<B> {
             .map(|start| start as i32)
             .collect();
         let firsts = Tensor::from_data(starts.as_slice(), &input.ids.device());
-        let first = self.embedding.forward(input.ids.select(0, firsts));
-        let noise = rows.noise();
-        self.head
-            .forward(self.block.forward(first, noise).tanh(), noise)
+        let states = match input.stem {
+            Some(stem) => stem.states,
+            None => self.states(input, rows),
+        };
+        self.head.forward(states.select(0, firsts), rows.noise())
     }
 }
 
@@ -81,6 +108,8 @@ pub(crate) struct Lab {
     pub(crate) recipe: Recipe,
     /// What happens around a run.
     pub(crate) around: Around,
+    /// What of the model gives the same states at every step.
+    pub(crate) still: Option<Still>,
 }
 
 /// A user, a disk and a device.
@@ -196,6 +225,7 @@ pub(crate) fn lab(num_rows: u32) -> Lab {
             capacity: usize::MAX,
             fails_after: usize::MAX,
         },
+        still: None,
     }
 }
 
@@ -258,6 +288,7 @@ impl Lab {
             valid: &self.valid,
             from: held.map(Held::saved),
             forward_rows,
+            still: self.still,
         };
         let finish = run(of_rows, model, hooks);
         (record.saves, record.kept) = (saves, kept);

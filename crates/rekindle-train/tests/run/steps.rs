@@ -6,14 +6,15 @@ use burn_flex::{Flex, FlexDevice};
 use rekindle_data::Batching;
 use rekindle_nn::Linear;
 use rekindle_train::batch::{Batch, Layout, Row};
-use rekindle_train::events::{End, Skip};
+use rekindle_train::events::{End, Skip, Step};
 use rekindle_train::objective::Target;
 use rekindle_train::optimizer::{AdamW, Gradients};
 use rekindle_train::recipe::{Every, MethodKind};
 use rekindle_train::run::Plan;
+use rekindle_train::stems::Still;
 use rekindle_train::task::{RowTask, Task};
 
-use crate::lab::{B, Lab, Record, Stub, lab, regression};
+use crate::lab::{B, Lab, Record, STEMS, Stub, WIDTH, lab, regression};
 
 fn examples(record: &Record) -> Vec<usize> {
     record.steps.iter().map(|step| step.examples).collect()
@@ -194,4 +195,38 @@ fn frozen_parameters_have_no_gradient_and_no_state() {
         let frozen = change(|model| model.embedding.weight.val());
         assert_eq!(frozen > 0.0, kind == MethodKind::Full, "{kind:?}");
     }
+}
+
+#[test]
+fn what_a_frozen_part_gives_is_computed_once() {
+    let mut lab = lab(12);
+    lab.recipe.train.epochs = 3;
+    lab.recipe.method.kind = MethodKind::Head;
+    let (plain, _) = lab.run();
+    assert_eq!(STEMS.get(), 0);
+    lab.still = Some(Still {
+        blocks: 1,
+        width: WIDTH,
+    });
+    let (kept, finish) = lab.run();
+    finish.unwrap();
+    // Twelve rows to learn from, and six that judge, four at a time.
+    assert_eq!(STEMS.get(), 3 + 2);
+    assert_eq!(kept.evaluations, plain.evaluations);
+    for (kept, plain) in kept.steps.iter().zip(&plain.steps) {
+        assert_eq!(kept.tokens, plain.tokens);
+        assert!((kept.loss - plain.loss).abs() < 1e-6, "step {}", plain.step);
+    }
+    // A run that is taken up again finds the same states, and so the same losses to the last bit.
+    lab.around.stop_after = 4;
+    let (stopped, _) = lab.run();
+    lab.around.stop_after = usize::MAX;
+    let (resumed, _) = lab.run_from(stopped.held.as_ref(), None);
+    let losses = |steps: &[Step]| steps.iter().map(|step| step.loss).collect::<Vec<_>>();
+    assert_eq!(losses(&resumed.steps), losses(&kept.steps[4..]));
+    // In one epoch no row comes again.
+    STEMS.set(0);
+    lab.recipe.train.epochs = 1;
+    lab.run().1.unwrap();
+    assert_eq!(STEMS.get(), 0);
 }

@@ -105,6 +105,7 @@ where
         valid: &[],
         from: None,
         forward_rows: None,
+        still: None,
     };
     if let Err(error) = run(of_rows, model, hooks) {
         panic!("{error}");

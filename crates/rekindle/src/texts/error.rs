@@ -20,6 +20,17 @@ pub enum TextsError {
         /// The model's folder.
         path: PathBuf,
     },
+    /// The teacher has no block of this number.
+    #[error("`distill.layer` is {asked}, and the teacher has blocks 1 to {most}")]
+    NoSuchLayer {
+        /// What the recipe says.
+        asked: usize,
+        /// The last block.
+        most: usize,
+    },
+    /// Teacher and student do not see the same words in any text.
+    #[error("teacher and student split every text into other words, so none can be taught")]
+    OtherWords,
     /// A student that is an adapter.
     #[error("task `distill` trains a model of its own, not an adapter")]
     AdaptedStudent,
@@ -59,6 +70,11 @@ impl TextsError {
             }
             Self::IdleTeacher => "add `--task distill`, or leave the key out".to_owned(),
             Self::DecoderTeacher { .. } => "take an encoder of the BERT family".to_owned(),
+            Self::NoSuchLayer { .. } => "take one of them; one in the middle often knows most".to_owned(),
+            Self::OtherWords => {
+                "take a tokenizer that splits words as the teacher's does, or leave `distill.layer` out"
+                    .to_owned()
+            }
             Self::AdaptedStudent => "take another `--method`".to_owned(),
             Self::NoOwnObjective { .. } => {
                 "take a base that is a language model, or leave the key out".to_owned()

@@ -1,6 +1,7 @@
 //! Raw text as rows that a run learns from, each made when a step needs it.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use rekindle_corpus::TextRows;
 use rekindle_data::{Draw, Masker};
@@ -8,6 +9,7 @@ use rekindle_train::batch::{Row, RowFailure, RowSource};
 use rekindle_train::objective::Target;
 
 use super::vectors::Vectors;
+use super::words::TaughtWords;
 
 /// What is to be learned of each row.
 pub(super) enum Lesson {
@@ -17,18 +19,52 @@ pub(super) enum Lesson {
     Hidden { masker: Masker, seed: u64 },
     /// The teacher's vector of its document.
     Vector(Vectors),
+    /// The teacher's states of its document's words, some of which are hidden from the student while it
+    /// learns; others in each epoch.
+    Words {
+        words: TaughtWords,
+        masker: Option<Masker>,
+        seed: u64,
+    },
+}
+
+impl Lesson {
+    /// What is to be said of texts that teach less than others.
+    pub(super) fn note(&self) -> Option<String> {
+        match self {
+            Self::Words { words, .. } if words.untaught() > 0 => Some(format!(
+                "{} texts have other words for the teacher: of them, only the whole is learned",
+                words.untaught()
+            )),
+            _ => None,
+        }
+    }
 }
 
 /// Rows of a text with what is to be learned of them.
 pub(super) struct Lessons {
     rows: TextRows,
-    lesson: std::sync::Arc<Lesson>,
+    lesson: Arc<Lesson>,
+    /// Whether the rows are judged by, and not learned from.
+    are_judged: bool,
 }
 
 impl Lessons {
-    pub(super) fn new(rows: TextRows, lesson: &std::sync::Arc<Lesson>) -> Self {
-        let lesson = std::sync::Arc::clone(lesson);
-        Self { rows, lesson }
+    /// Rows to learn from.
+    pub(super) fn new(rows: TextRows, lesson: &Arc<Lesson>) -> Self {
+        Self {
+            rows,
+            lesson: Arc::clone(lesson),
+            are_judged: false,
+        }
+    }
+
+    /// Rows to be judged by.
+    pub(super) fn judged(rows: TextRows, lesson: &Arc<Lesson>) -> Self {
+        Self {
+            are_judged: true,
+            ..Self::new(rows, lesson)
+        }
     }
 }
 
@@ -45,6 +81,11 @@ impl RowSource for Lessons {
         let ids = self.rows.ids(index)?;
         // A number that does not change when other rows are held out.
         let number = self.rows.number(index);
+        let draw = |seed| Draw {
+            seed,
+            epoch: epoch as u64,
+            row: number as u64,
+        };
         let (ids, target) = match self.lesson.as_ref() {
             Lesson::NextToken => {
                 let mut weights = vec![1.0; ids.len()];
@@ -52,15 +93,20 @@ impl RowSource for Lessons {
                 (ids, Target::Tokens(weights))
             }
             Lesson::Hidden { masker, seed } => {
-                let draw = Draw {
-                    seed: *seed,
-                    epoch: epoch as u64,
-                    row: number as u64,
-                };
-                let masked = masker.mask(&ids, draw);
+                let masked = masker.mask(&ids, draw(*seed));
                 (masked.ids, Target::Masked(masked.hidden))
             }
             Lesson::Vector(vectors) => (ids, Target::Vector(vectors.get(number)?)),
+            Lesson::Words {
+                words,
+                masker,
+                seed,
+            } => {
+                let target = Target::Words(words.get(number, &ids)?);
+                let masker = masker.as_ref().filter(|_| !self.are_judged);
+                let masked = masker.map(|masker| masker.mask(&ids, draw(*seed)).ids);
+                (masked.unwrap_or(ids), target)
+            }
         };
         Ok(Cow::Owned(Row {
             type_ids: vec![0; ids.len()],

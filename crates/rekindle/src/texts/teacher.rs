@@ -1,19 +1,21 @@
 //! The teacher of a distillation: a larger encoder, and the vectors that it gives to texts.
 
 use std::path::Path;
-use std::sync::Arc;
 
+use burn::tensor::Tensor;
 use rekindle_bert::{BertConfig, SentenceEncoder};
 use rekindle_corpus::{TextRows, TokenStore};
 use rekindle_data::TaskKind;
 use rekindle_hub::Progress;
 use rekindle_nn::{Input, TrainBackend};
 use rekindle_train::batch::Layout;
-use rekindle_train::task::{Inner, TrainableBackend};
+use rekindle_train::objective::Objective;
+use rekindle_train::task::{Device, Inner, TrainableBackend};
 use sha2::{Digest, Sha256};
 
 use super::error::TextsError;
-use super::vectors::{Sink, Vectors};
+use super::vectors::{Counts, Sink, Vectors};
+use super::words::Words;
 use crate::architecture::Architecture;
 use crate::backend::{Choice, Job};
 use crate::base::Base;
@@ -23,6 +25,9 @@ use crate::hashes::{digits, weights};
 /// Texts that are run and written at a time, sorted by length among themselves.
 const TEXTS_AT_ONCE: usize = 2048;
 
+/// How many times a vector is shorter on disk than in memory.
+const TIMES_SHORTER_ON_DISK: u64 = (size_of::<f32>() / size_of::<u16>()) as u64;
+
 /// Texts of a forward pass.
 const BATCH_SIZE: usize = 64;
 
@@ -30,23 +35,35 @@ const BATCH_SIZE: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Teacher {
     base: Base,
+    /// With the blocks that are run.
     config: BertConfig,
+    /// The block whose states of words are taught; the vectors of texts if absent.
+    layer: Option<usize>,
     /// Tokens of a text; what comes after them is not read.
     max_length: usize,
 }
 
 impl Teacher {
-    /// A teacher that reads so many tokens, or as many as it can.
-    pub(crate) fn new(base: Base, max_length: usize) -> Result<Self, Error> {
+    /// A teacher of texts, or of words as they are after a block, that reads so many tokens, or as many as
+    /// it can.
+    pub(crate) fn new(base: Base, layer: Option<usize>, max_length: usize) -> Result<Self, Error> {
         let Architecture::Bert(config) = &base.architecture else {
             let path = base.folder.clone();
             return Err(TextsError::DecoderTeacher { path }.into());
         };
-        let config = config.clone();
+        let mut config = config.clone();
+        if let Some(layer) = layer {
+            if !(1..=config.num_layers).contains(&layer) {
+                let (asked, most) = (layer, config.num_layers);
+                return Err(TextsError::NoSuchLayer { asked, most }.into());
+            }
+            config.num_layers = layer;
+        }
         let max_length = max_length.min(config.max_length());
         Ok(Self {
             base,
             config,
+            layer,
             max_length,
         })
     }
@@ -56,27 +73,51 @@ impl Teacher {
         &self.base
     }
 
+    /// What a student of this teacher learns.
+    pub(crate) fn objective(&self) -> Objective {
+        match self.layer {
+            Some(_) => Objective::word_distillation(self.width()),
+            None => Objective::distillation(self.width()),
+        }
+    }
+
+    /// Whether words are taught.
+    pub(super) fn teaches_words(&self) -> bool {
+        self.layer.is_some()
+    }
+
+    /// Tokens of a text that are read.
+    pub(super) fn max_length(&self) -> usize {
+        self.max_length
+    }
+
     /// Numbers of a vector.
-    pub(crate) fn width(&self) -> usize {
+    fn width(&self) -> usize {
         self.config.hidden_size
     }
 
-    /// The vectors of all documents of a store that holds them in this model's tokens.
-    pub(crate) fn vectors(
+    /// The vectors of all documents of a store that holds them in this model's tokens: one for each, or
+    /// those of its words, which `counts` tells.
+    pub(super) fn vectors(
         &self,
-        store: &Arc<TokenStore>,
+        rows: &TextRows,
+        words: Option<(&Words, &[usize])>,
         (backend, cache): (&Choice, &Path),
         progress: &mut dyn Progress,
     ) -> Result<Vectors, Error> {
-        let rows = TextRows::sentences(store, self.max_length)?;
         let path = cache
             .join("vectors")
-            .join(format!("{}.f16", self.key(store)?));
-        let shape = [rows.len(), self.width()];
-        Vectors::open(&path, shape, |from, sink| {
+            .join(format!("{}.f16", self.key(rows.store())?));
+        let counts = match words {
+            Some((_, counts)) => Counts::of(counts),
+            None => Counts::One(rows.len()),
+        };
+        let words = words.map(|(words, _)| words);
+        Vectors::open(&path, (counts, self.width()), |from, sink| {
             backend.run(Teaching {
                 teacher: self,
-                rows: &rows,
+                rows,
+                words,
                 layout: backend.layout(),
                 from,
                 sink,
@@ -92,6 +133,9 @@ impl Teacher {
             hasher.update(format!("{name} {hash}\n"));
         }
         hasher.update(format!("{} {}\n", store.key(), self.max_length));
+        if let Some(layer) = self.layer {
+            hasher.update(format!("words after block {layer}\n"));
+        }
         Ok(digits(hasher))
     }
 }
@@ -100,6 +144,8 @@ impl Teacher {
 struct Teaching<'a> {
     teacher: &'a Teacher,
     rows: &'a TextRows,
+    /// Tells the words, where each has a vector.
+    words: Option<&'a Words>,
     layout: Layout,
     /// The first text without a vector.
     from: usize,
@@ -114,19 +160,19 @@ impl Job for Teaching<'_> {
         let Teacher { base, config, .. } = self.teacher;
         let model = config.sentence_encoder::<Inner<B>>(device);
         let (model, _) = base.load::<Inner<B>, _>(model, TaskKind::Distill, true, 0)?;
-        let bytes = |texts: usize| (texts * self.teacher.width() * size_of::<u16>()) as u64;
-        self.progress
-            .start("vectors of the teacher", bytes(self.rows.len()));
-        self.progress.advance(bytes(self.from));
+        let [there, all] = self.sink.bytes();
+        self.progress.start("vectors of the teacher", all);
+        self.progress.advance(there);
         let mut from = self.from;
         while from < self.rows.len() {
             let texts = TEXTS_AT_ONCE.min(self.rows.len() - from);
-            let vectors = embed(&model, self.rows, (from, texts), self.layout, device)?;
+            let vectors = self.embed(&model, (from, texts), device)?;
             self.sink.write(&vectors).map_err(|source| Error::Write {
                 path: "the cache of vectors".into(),
                 source,
             })?;
-            self.progress.advance(bytes(texts));
+            self.progress
+                .advance(size_of_val(&*vectors) as u64 / TIMES_SHORTER_ON_DISK);
             from += texts;
         }
         self.progress.finish();
@@ -134,29 +180,46 @@ impl Job for Teaching<'_> {
     }
 }
 
-/// The vectors of some texts, one after the other.
-fn embed<B: TrainBackend>(
-    model: &SentenceEncoder<B>,
-    rows: &TextRows,
-    (from, texts): (usize, usize),
-    layout: Layout,
-    device: &<B as burn::tensor::backend::BackendTypes>::Device,
-) -> Result<Vec<f32>, Error> {
-    let mut order: Vec<usize> = (from..from + texts).collect();
-    order.sort_by_key(|&index| std::cmp::Reverse(rows.length(index)));
-    let mut vectors = vec![Vec::new(); texts];
-    for indices in order.chunks(BATCH_SIZE) {
-        let ids = indices.iter().map(|&index| rows.ids(index));
-        let ids: Vec<Vec<u32>> = ids.collect::<Result<_, _>>()?;
-        let places = layout.rows(ids.iter().map(Vec::len).collect());
-        let tokens = places.spread(0, |row, position| ids[row][position]);
-        let segments = vec![0; tokens.len()];
-        let found = model.forward(Input::new(&tokens, &segments, device), &places);
-        let found: Vec<f32> = found.into_data().iter::<f32>().collect();
-        let width = found.len() / indices.len();
-        for (&index, vector) in indices.iter().zip(found.chunks(width)) {
-            vectors[index - from] = vector.to_vec();
+impl Teaching<'_> {
+    /// The vectors of some texts, one after the other.
+    fn embed<B: TrainBackend>(
+        &self,
+        model: &SentenceEncoder<B>,
+        (from, texts): (usize, usize),
+        device: &Device<B>,
+    ) -> Result<Vec<f32>, Error> {
+        let mut order: Vec<usize> = (from..from + texts).collect();
+        order.sort_by_key(|&index| std::cmp::Reverse(self.rows.length(index)));
+        let mut vectors = vec![Vec::new(); texts];
+        for indices in order.chunks(BATCH_SIZE) {
+            let ids = indices.iter().map(|&index| self.rows.ids(index));
+            let ids: Vec<Vec<u32>> = ids.collect::<Result<_, _>>()?;
+            let places = self.layout.rows(ids.iter().map(Vec::len).collect());
+            let tokens = places.spread(0, |row, position| ids[row][position]);
+            let segments = vec![0; tokens.len()];
+            let input = Input::new(&tokens, &segments, device);
+            let found = match self.words {
+                Some(words) => {
+                    let states = model.states(input, &places).into_data();
+                    let states: Vec<f32> = states.iter::<f32>().collect();
+                    let width = self.teacher.width();
+                    let rows = ids.iter().zip(places.starts());
+                    rows.map(|(ids, start)| words.means(ids, &states[start * width..], width))
+                        .collect()
+                }
+                None => rows_of(model.forward(input, &places)),
+            };
+            for (&index, vector) in indices.iter().zip(found) {
+                vectors[index - from] = vector;
+            }
         }
+        Ok(vectors.concat())
     }
-    Ok(vectors.concat())
+}
+
+/// The rows of a matrix.
+fn rows_of<B: TrainBackend>(matrix: Tensor<B, 2>) -> Vec<Vec<f32>> {
+    let [_, width] = matrix.dims();
+    let numbers: Vec<f32> = matrix.into_data().iter::<f32>().collect();
+    numbers.chunks(width).map(<[f32]>::to_vec).collect()
 }

@@ -190,6 +190,11 @@ fn sample(row: &Row, tokenizer: &TextTokenizer, labels: &LabelSet) -> Sample {
             marked.collect::<Vec<_>>().join(" ")
         }
         Target::Vector(vector) => format!("a vector of {} numbers", vector.len()),
+        Target::Words(words) => format!(
+            "vectors of {} numbers for the text and its {} tokens",
+            words.row.len(),
+            words.tokens.len()
+        ),
         Target::Tokens(weights) => {
             let targets = row.ids.iter().zip(weights);
             let targets = targets.filter(|(_, weight)| **weight == 1.0);

@@ -12,12 +12,13 @@ use rekindle_train::error::TrainError;
 use rekindle_train::evaluate::Runner;
 use rekindle_train::events::{End, Events, Finish};
 use rekindle_train::run::{Control, Hooks, Run, SaveFailure, run};
+use rekindle_train::stems::Still;
 use rekindle_train::task::{Inner, TrainableBackend, TrainableModel};
 
 use super::Prepared;
 use super::checkpoints::Found;
 use super::session::Session;
-use crate::base::Base;
+use crate::base::{Base, Tensors};
 use crate::error::Error;
 use crate::faithful::compare;
 use crate::general::General;
@@ -38,6 +39,8 @@ pub(super) struct Fit<'a> {
     pub(super) control: &'a dyn Control,
     /// Rows of a forward pass, where they are fewer than the recipe says.
     pub(super) forward_rows: Option<usize>,
+    /// The part of the model whose states can be kept.
+    pub(super) still: Option<Still>,
     /// What is missing in the log of the run's events.
     pub(super) unlogged: &'a dyn Fn() -> Option<String>,
 }
@@ -106,10 +109,11 @@ impl<'a> Fit<'a> {
         };
         let probe = &self.run.probe()?;
         let adapter = self.adapter.take();
-        let mut kept = Vec::new();
+        let (mut kept, mut scaffold) = (Vec::new(), Tensors::new());
         let mut save = |model: &M::InnerModule| {
             self.run.save::<Inner<B>, _>(model, adapter.as_ref())?;
             kept = runner.outputs(model, probe, &device);
+            scaffold = base.scaffold::<Inner<B>, _>(model, objective.task());
             Ok(())
         };
         let model = self.keep_best::<B, M>(model, &mut save)?;
@@ -136,13 +140,14 @@ impl<'a> Fit<'a> {
             valid,
             from: self.found.take().map(Found::into_saved),
             forward_rows: self.forward_rows,
+            still: self.still,
         };
         let (model, finish) = run(of_rows, model, hooks)?;
         if finish.end == End::Interrupted && !folder.model().exists() {
             return Ok(finish);
         }
         let saved = self.run.saved(adapter.is_some())?;
-        let model = saved.reload::<Inner<B>, _>(model.valid(), objective.task())?;
+        let model = saved.reload::<Inner<B>, _>(model.valid(), objective.task(), &scaffold)?;
         let model = recipe.run.dtype.cast::<Inner<B>, _>(model);
         let found = runner.outputs(&model, probe, &device);
         compare(&kept, &found, (&folder.model(), StoredType::F32))?;

@@ -10,6 +10,7 @@ use rekindle_train::events::{Event, Events, Finish, Load, Start};
 use rekindle_train::method::{self, Anatomy};
 use rekindle_train::recipe::{MethodKind, Precision};
 use rekindle_train::run::{Control, metric};
+use rekindle_train::stems::Still;
 use rekindle_train::task::{TrainableBackend, TrainableModel};
 
 use super::briefing::name_some;
@@ -76,6 +77,19 @@ impl Training<'_> {
         }
     }
 
+    /// The part of the model whose states can be kept.
+    fn still(&self) -> Option<Still> {
+        let recipe = &self.run.recipe;
+        let trained = match recipe.method.kind {
+            MethodKind::Head => 0,
+            MethodKind::LastLayers => recipe.method.layers,
+            MethodKind::Full | MethodKind::Lora => return None,
+        };
+        // What is kept is F32.
+        let is_exact = recipe.run.dtype == Precision::F32;
+        self.architecture().still(trained).filter(|_| is_exact)
+    }
+
     /// Rows of a forward pass, where they are fewer than the recipe says.
     fn forward_rows(&self, found: Option<&Found>) -> Option<usize> {
         let saved = found.and_then(|found| found.progress().forward_rows);
@@ -96,6 +110,7 @@ impl Training<'_> {
             ..
         } = self.run;
         let is_kept = base.answers(objective);
+        let still = self.still();
         let (model, report, adaptation) = self.run.load::<B, M>(model, is_kept)?;
         // The weights fit, so nothing that the user gave is at fault: now the folder may be made.
         let mut session = Session::open(self.run)?;
@@ -129,6 +144,7 @@ impl Training<'_> {
             session: &session,
             control: self.control,
             forward_rows,
+            still,
             found,
             unlogged: &|| {
                 unwritten(&records.borrow())

@@ -93,7 +93,7 @@ impl Source {
 fn of_texts(texts: &Texts, progress: &mut dyn Progress) -> Result<Material, Error> {
     let taught = texts.teach(progress)?;
     let objective = match texts.teacher {
-        Some(teacher) => Objective::distillation(teacher.width()),
+        Some(teacher) => teacher.objective(),
         None => Objective::new(texts.task, LabelSet::from_names(Vec::new())),
     };
     let briefing = Briefing::of_texts(taught.notes, taught.truncated);

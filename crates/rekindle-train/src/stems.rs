@@ -1,0 +1,134 @@
+//! States of blocks that no step changes, computed once: later epochs run only what is above them.
+
+use burn::tensor::{Tensor, TensorData};
+use rekindle_nn::{Model, Stem, TrainBackend};
+
+use crate::batch::{Batch, Layout, Row, RowFailure, RowSource};
+use crate::task::Device;
+
+/// Bytes of memory that states may take.
+const MOST_BYTES: usize = 1 << 30;
+
+/// The part of a model that gives the same states at every step: nothing in it is trained or dropped out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Still {
+    /// Blocks from the input on.
+    pub blocks: usize,
+    /// Numbers of a token's state.
+    pub width: usize,
+}
+
+/// The states of rows after the still part of a model, as far as they were asked for.
+#[derive(Debug)]
+pub(crate) struct Stems {
+    still: Still,
+    /// Whether only the first token of each row is kept, because nothing above reads the others.
+    is_first_alone: bool,
+    layout: Layout,
+    /// Rows of similar length that are run together whatever a step asks for, so that states do not depend
+    /// on where a run was taken up.
+    groups: Vec<Vec<usize>>,
+    /// By row.
+    group_of: Vec<usize>,
+    /// By row; empty where they were not asked for.
+    states: Vec<Vec<f32>>,
+}
+
+impl Stems {
+    /// No states yet; `None` if they would take too much memory.
+    pub(crate) fn new(
+        (still, is_first_alone): (Still, bool),
+        rows: &dyn RowSource,
+        (layout, batch_size): (Layout, usize),
+    ) -> Option<Self> {
+        let kept = |index| match is_first_alone {
+            true => 1,
+            false => rows.length(index),
+        };
+        let tokens: usize = (0..rows.len()).map(kept).sum();
+        if tokens * still.width * size_of::<f32>() > MOST_BYTES {
+            return None;
+        }
+        let mut order: Vec<usize> = (0..rows.len()).collect();
+        order.sort_by_key(|&index| std::cmp::Reverse(rows.length(index)));
+        let groups: Vec<Vec<usize>> = order.chunks(batch_size).map(<[usize]>::to_vec).collect();
+        let mut group_of = vec![0; rows.len()];
+        for (number, group) in groups.iter().enumerate() {
+            for &index in group {
+                group_of[index] = number;
+            }
+        }
+        Some(Self {
+            still,
+            is_first_alone,
+            layout,
+            groups,
+            group_of,
+            states: vec![Vec::new(); rows.len()],
+        })
+    }
+
+    /// Computes the states of a row, with those of its group, unless they are there.
+    pub(crate) fn fill<B: TrainBackend, M: Model<B>>(
+        &mut self,
+        index: usize,
+        model: impl FnOnce() -> M,
+        rows: &dyn RowSource,
+        device: &Device<B>,
+    ) -> Result<(), RowFailure> {
+        if !self.states[index].is_empty() {
+            return Ok(());
+        }
+        let group = &self.groups[self.group_of[index]];
+        let found = group.iter().map(|&index| rows.row(index, 0));
+        let found: Vec<_> = found.collect::<Result<_, _>>()?;
+        let found: Vec<&Row> = found.iter().map(AsRef::as_ref).collect();
+        let batch = Batch::<B>::new(&found, self.layout, device);
+        let states = model().stem(batch.input, &batch.rows, self.still.blocks);
+        let states = states.expect("a model with a still part tells its states");
+        let states: Vec<f32> = states.into_data().iter::<f32>().collect();
+        let width = self.still.width;
+        let places = batch.rows.starts().into_iter().zip(batch.rows.lengths());
+        for (&index, (start, &length)) in group.iter().zip(places) {
+            let kept = if self.is_first_alone { 1 } else { length };
+            self.states[index] = states[start * width..][..kept * width].to_vec();
+        }
+        Ok(())
+    }
+
+    /// A batch of rows whose states are there.
+    pub(crate) fn batch<B: TrainBackend>(
+        &self,
+        indices: &[usize],
+        rows: &[&Row],
+        device: &Device<B>,
+    ) -> Batch<B> {
+        let mut batch = if self.is_first_alone {
+            let short: Vec<Row> = rows.iter().map(|row| first_token(row)).collect();
+            Batch::new(&short.iter().collect::<Vec<_>>(), self.layout, device)
+        } else {
+            Batch::new(rows, self.layout, device)
+        };
+        let (slots, width) = (batch.rows.num_slots(), self.still.width);
+        let mut values = vec![0.0; slots * width];
+        for (&index, start) in indices.iter().zip(batch.rows.starts()) {
+            let states = &self.states[index];
+            values[start * width..][..states.len()].copy_from_slice(states);
+        }
+        batch.input.stem = Some(Stem {
+            blocks: self.still.blocks,
+            states: Tensor::from_data(TensorData::new(values, [slots, width]), device),
+        });
+        batch
+    }
+}
+
+/// A row cut to its first token.
+fn first_token(row: &Row) -> Row {
+    Row {
+        ids: row.ids[..1].to_vec(),
+        type_ids: row.type_ids[..1].to_vec(),
+        target: row.target.clone(),
+        number: row.number,
+    }
+}
