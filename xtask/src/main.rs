@@ -9,7 +9,9 @@
 mod bench;
 mod ci;
 mod fixtures;
+mod gpu_binary;
 mod program;
+mod sanitize;
 mod slow;
 mod snips;
 mod sources;
@@ -44,6 +46,10 @@ enum Task {
     Bench(bench::Options),
     /// Prove at full size: what training reaches, and that transformers agrees (needs Python)
     Slow(slow::Options),
+    /// Build one stripped program with the backends `flex`, `cuda` and `vulkan`
+    GpuBinary,
+    /// Run the kernels' tests under `AddressSanitizer` (needs rustc's nightly toolchain)
+    Sanitize,
     /// Measure what the bundled model's pre-training is worth: methods beside each other, over several seeds
     Transfer(transfer::Options),
 }
@@ -66,6 +72,8 @@ fn run(task: &Task) -> anyhow::Result<()> {
         Task::Fixtures { filter } => fixtures::run(&root, filter.as_deref().unwrap_or_default()),
         Task::Bench(options) => bench::run(&root, options),
         Task::Slow(options) => slow::run(&root, options),
+        Task::GpuBinary => gpu_binary::run(&root),
+        Task::Sanitize => sanitize::run(&root),
         Task::Transfer(options) => transfer::run(&root, options),
     }
 }

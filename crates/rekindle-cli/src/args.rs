@@ -41,6 +41,8 @@ pub(crate) enum Command {
     Dashboard(Serve),
     /// Show backends and devices, or prove that one computes right.
     Doctor(Doctor),
+    /// Time training steps of models of known shapes.
+    Bench(Bench),
 }
 
 /// What `train` takes; flags win over the recipe file.
@@ -287,4 +289,51 @@ pub(crate) struct Doctor {
     /// Backend to test: auto, or one that is listed.
     #[arg(long, value_name = "NAME", default_value = "auto")]
     pub(crate) backend: String,
+}
+
+/// What `bench` takes.
+#[derive(Debug, Args)]
+pub(crate) struct Bench {
+    /// Model: encoder (6 blocks of width 384, 16 rows of 128 tokens) or decoder (12 blocks of width 768,
+    /// 4 rows of 512 tokens); may be repeated.
+    #[arg(long, value_name = "NAME", value_parser = ["encoder", "decoder"], default_values = ["encoder", "decoder"])]
+    pub(crate) shape: Vec<String>,
+    /// Which weights are trained: full or lora; may be repeated.
+    #[arg(long, value_name = "NAME", value_parser = ["full", "lora"], default_values = ["full", "lora"])]
+    pub(crate) method: Vec<String>,
+    /// Type of the numbers: f32 or bf16; may be repeated.
+    #[arg(long, value_name = "NAME", value_parser = ["f32", "bf16"], default_values = ["f32", "bf16"])]
+    pub(crate) dtype: Vec<String>,
+    /// Steps that are timed, after two that are not.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = at_least_one)]
+    pub(crate) steps: usize,
+    /// Rows of a step.
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub(crate) rows: Option<usize>,
+    /// Tokens of a row.
+    #[arg(long, value_name = "N", value_parser = at_least_two)]
+    pub(crate) tokens: Option<usize>,
+    /// Backend: auto, or one that `rekindle doctor` lists.
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    pub(crate) backend: String,
+    /// One JSON object per line.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Times one in this process.
+    #[arg(long, hide = true, num_args = 3)]
+    pub(crate) here: Vec<String>,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    at_least(1, text)
+}
+
+/// A decoder has nothing to predict in a row of one token.
+fn at_least_two(text: &str) -> Result<usize, String> {
+    at_least(2, text)
+}
+
+fn at_least(least: usize, text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|&number| number >= least);
+    number.ok_or_else(|| format!("a number from {least} on"))
 }

@@ -7,6 +7,7 @@
 )]
 
 mod args;
+mod bench;
 mod chat;
 mod doctor;
 mod eval;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         Command::Runs(arguments) => runs::run(&arguments),
         Command::Dashboard(arguments) => runs::serve(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
     };
     result.unwrap_or_else(|error| failure::report(&error))
 }

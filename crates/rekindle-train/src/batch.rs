@@ -22,9 +22,9 @@ pub struct Row {
     pub number: usize,
 }
 
-/// Rows to learn from, each made when a step needs it: they may be more than memory holds, or differ from
-/// epoch to epoch.
-pub trait RowSource {
+/// Rows to learn from, each made shortly before a step needs it, on another thread: they may be more than
+/// memory holds, or differ from epoch to epoch.
+pub trait RowSource: Sync {
     /// Number of rows.
     fn len(&self) -> usize;
 
@@ -48,7 +48,7 @@ pub trait RowSource {
 /// Why a row could not be made.
 pub type RowFailure = Box<dyn Error + Send + Sync>;
 
-impl<T: AsRef<[Row]>> RowSource for T {
+impl<T: AsRef<[Row]> + Sync> RowSource for T {
     fn len(&self) -> usize {
         self.as_ref().len()
     }

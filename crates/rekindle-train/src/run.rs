@@ -1,5 +1,6 @@
 //! The training loop.
 
+mod ahead;
 mod best;
 mod evaluation;
 mod plan;
@@ -9,6 +10,7 @@ mod still;
 
 use std::collections::HashMap;
 use std::error::Error;
+use std::thread;
 use std::time::Instant;
 
 use rekindle_data::TaskKind;
@@ -146,6 +148,8 @@ where
 
 const MODEL_IS_THERE: &str = "the model is away only inside `update`";
 
+const ROWS_GO_ON: &str = "rows are made as long as someone takes them";
+
 struct State<'a, 'h, B: TrainableBackend, M: TrainableModel<B>, T> {
     recipe: &'a Recipe,
     runner: Runner<'a, T>,
@@ -282,16 +286,19 @@ where
             return Ok(end);
         }
         self.measure_base()?;
-        loop {
-            let batches = self.plan.epoch(self.progress.epoch);
-            let windows = batches.chunks(self.recipe.train.accumulate);
-            for window in windows.skip(self.progress.position) {
-                self.step(window)?;
+        let from = (self.progress.epoch, self.progress.position);
+        thread::scope(|scope| {
+            let windows = ahead::windows(scope, (self.plan.clone(), self.train), from);
+            loop {
+                let begun = Instant::now();
+                let window = windows.recv().expect(ROWS_GO_ON);
+                let window = window.map_err(|(index, failure)| TrainError::row(index)(failure))?;
+                self.step(&window, begun)?;
                 if let Some(end) = self.after_step()? {
                     return Ok(end);
                 }
             }
-        }
+        })
     }
 
     /// Why there is no further step.

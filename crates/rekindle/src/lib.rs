@@ -8,6 +8,7 @@ mod adapter;
 pub mod architecture;
 pub mod backend;
 pub mod base;
+pub mod bench;
 pub mod bundled;
 pub mod error;
 pub mod export;

@@ -3,6 +3,7 @@
 
 mod adapters;
 mod answers;
+mod bench;
 mod bundled;
 mod chats;
 mod dates;

@@ -16,6 +16,7 @@ pub struct Plan {
     /// Optimizer steps of the run.
     pub total_steps: usize,
     batches: BatchPlan,
+    accumulate: usize,
     evaluate_every: usize,
     save_every: usize,
 }
@@ -62,6 +63,7 @@ impl Plan {
             steps_per_epoch,
             total_steps,
             batches,
+            accumulate,
             evaluate_every: interval(evaluate_every),
             save_every: interval(recipe.checkpoint.save_every),
         }
@@ -72,9 +74,11 @@ impl Plan {
         self.total_steps.div_ceil(self.steps_per_epoch)
     }
 
-    /// The micro-batches of an epoch counted from 0, each as indices of rows.
-    pub(super) fn epoch(&self, epoch: usize) -> Vec<Vec<usize>> {
-        self.batches.epoch(epoch)
+    /// The steps of an epoch counted from 0, each as micro-batches of indices of rows.
+    pub(super) fn epoch(&self, epoch: usize) -> Vec<Vec<Vec<usize>>> {
+        let batches = self.batches.epoch(epoch);
+        let windows = batches.chunks(self.accumulate);
+        windows.map(<[Vec<usize>]>::to_vec).collect()
     }
 
     pub(super) fn is_evaluation_due(&self, step: usize) -> bool {

@@ -1,11 +1,11 @@
 //! One optimizer step: forward, backward, clip, update.
 
-use std::borrow::Cow;
 use std::time::Instant;
 
 use rekindle_nn::{Noise, ParameterPath};
 
 use super::State;
+use super::ahead::{Drawn, Window};
 use super::progress::Mean;
 use crate::batch::Row;
 use crate::error::TrainError;
@@ -15,15 +15,6 @@ use crate::task::{Goal, TrainableBackend, TrainableModel, TrainableTask};
 
 /// Updates left out one after the other after which the run ends.
 const MAX_SKIPPED: usize = 5;
-
-/// The rows of a step's micro-batches.
-type Window<'a> = [Vec<Drawn<'a>>];
-
-/// A row with its index among the training rows.
-struct Drawn<'a> {
-    index: usize,
-    row: Cow<'a, Row>,
-}
 
 /// What the forward and backward passes of a step gave.
 struct Passes<B: TrainableBackend> {
@@ -35,16 +26,14 @@ struct Passes<B: TrainableBackend> {
     correct: Option<f64>,
 }
 
-impl<'a, B, M, T> State<'a, '_, B, M, T>
+impl<B, M, T> State<'_, '_, B, M, T>
 where
     B: TrainableBackend,
     M: TrainableModel<B>,
     T: TrainableTask<B, M>,
 {
-    /// One optimizer step over a window of micro-batches.
-    pub(super) fn step(&mut self, window: &[Vec<usize>]) -> Result<(), TrainError> {
-        let begun = Instant::now();
-        let window = &self.rows(window)?;
+    /// One optimizer step over a window of micro-batches, whose rows were waited for since `begun`.
+    pub(super) fn step(&mut self, window: &Window, begun: Instant) -> Result<(), TrainError> {
         let passes = self.passes(window)?;
         // Its numbers are no reason to leave an update out.
         self.check_device()?;
@@ -84,19 +73,6 @@ where
             memory_bytes: memory_stats::memory_stats().map(|memory| memory.physical_mem as u64),
         }));
         Ok(())
-    }
-
-    /// Makes the rows of a window of micro-batches.
-    fn rows(&self, window: &[Vec<usize>]) -> Result<Vec<Vec<Drawn<'a>>>, TrainError> {
-        let row = |&index: &usize| {
-            let row = self.train.row(index, self.progress.epoch);
-            let row = row.map_err(TrainError::row(index))?;
-            Ok(Drawn { index, row })
-        };
-        let batches = window.iter();
-        batches
-            .map(|batch| batch.iter().map(row).collect())
-            .collect()
     }
 
     /// Leaves the weights as they are, and gives up when that has happened too often.
