@@ -41,9 +41,12 @@ impl Stems {
         rows: &dyn RowSource,
         (layout, batch_size): (Layout, usize),
     ) -> Option<Self> {
-        let kept = |index| match is_first_alone {
-            true => 1,
-            false => rows.length(index),
+        let kept = |index| {
+            if is_first_alone {
+                1
+            } else {
+                rows.length(index)
+            }
         };
         let tokens: usize = (0..rows.len()).map(kept).sum();
         if tokens * still.width * size_of::<f32>() > MOST_BYTES {

@@ -127,13 +127,16 @@ impl Texts<'_> {
             train: Box::new(Vec::new()),
             valid: Vec::new(),
         };
+        let lesson = Arc::new(lesson);
         let [train, valid] = if let Some(path) = &data.valid {
-            let (valid, lesson_of_valid) = self.lessons(std::slice::from_ref(path), progress)?;
+            let (valid, mut lesson_of_valid) =
+                self.lessons(std::slice::from_ref(path), progress)?;
+            lesson_of_valid.scale_as(&lesson);
             taught.notes.extend(valid.store().describe());
             taught.hashes.extend(valid.store().hashes());
             [
                 Lessons::new(rows, &lesson),
-                Lessons::judged(valid, &lesson_of_valid),
+                Lessons::judged(valid, &Arc::new(lesson_of_valid)),
             ]
         } else {
             let [train, valid] =
@@ -164,7 +167,7 @@ impl Texts<'_> {
             }
             _ => rows,
         };
-        let rows = Lessons::judged(rows, &lesson);
+        let rows = Lessons::judged(rows, &Arc::new(lesson));
         Ok(Measured {
             rows: first(&rows, rows.len()).map_err(Error::Lesson)?,
             notes,
@@ -177,7 +180,7 @@ impl Texts<'_> {
         &self,
         paths: &[PathBuf],
         progress: &mut dyn Progress,
-    ) -> Result<(TextRows, Arc<Lesson>), Error> {
+    ) -> Result<(TextRows, Lesson), Error> {
         let store = Arc::new(self.store(paths, self.base, progress)?);
         let (rows, lesson) = match self.task {
             TaskKind::Mask => {
@@ -197,7 +200,7 @@ impl Texts<'_> {
                 (rows, Lesson::NextToken)
             }
         };
-        Ok((rows, Arc::new(lesson)))
+        Ok((rows, lesson))
     }
 
     /// What the teacher, which knows these rows, gives the student's.
@@ -214,18 +217,16 @@ impl Texts<'_> {
         let [its, own] = [teacher.base(), self.base].map(Words::of);
         let (its, own) = (its?, own?);
         let [counts, seen] = [its.counts(known)?, own.counts(rows)?];
-        let is_cut = |index| {
-            known.length(index) == teacher.max_length() || rows.length(index) == self.max_length
+        let taught = |index: usize| {
+            let is_cut = known.length(index) == teacher.max_length()
+                || rows.length(index) == self.max_length;
+            if counts[index] == seen[index] || is_cut {
+                counts[index].min(seen[index]) as u32
+            } else {
+                0
+            }
         };
-        let taught = (0..).zip(counts.iter().zip(&seen));
-        let taught: Vec<u32> = taught
-            .map(
-                |(index, (&known, &seen))| match known == seen || is_cut(index) {
-                    true => known.min(seen) as u32,
-                    false => 0,
-                },
-            )
-            .collect();
+        let taught: Vec<u32> = (0..rows.len()).map(taught).collect();
         if taught.iter().all(|&count| count == 0) {
             return Err(TextsError::OtherWords.into());
         }

@@ -244,9 +244,18 @@ fn what_raw_text_cannot_serve_is_refused() {
     error: `distill.teacher` is for task `distill` alone
     hint: add `--task distill`, or leave the key out
     ");
-    assert_snapshot!(refused(&[&DISTILL[..], &["--set", "distill.layer=9"]].concat()), @"");
-    assert_snapshot!(refused(&[&MASK[..], &["--set", "distill.layer=1"]].concat()), @"");
-    assert_snapshot!(refused(&[&DISTILL[..], &["--set", "mask.probability=0.2"]].concat()), @"");
+    assert_snapshot!(refused(&[&DISTILL[..], &["--set", "distill.layer=9"]].concat()), @"
+    error: `distill.layer` is 9, and the teacher has blocks 1 to 2
+    hint: take one of them; one in the middle often knows most
+    ");
+    assert_snapshot!(refused(&[&MASK[..], &["--set", "distill.layer=1"]].concat()), @"
+    error: `distill.layer` is for the task `distill`, and this run's is `mask`
+    hint: remove `distill.layer`
+    ");
+    assert_snapshot!(refused(&[&DISTILL[..], &["--set", "mask.probability=0.2"]].concat()), @"
+    error: `mask.probability` is for the task `mask`, and this run's is `distill`
+    hint: remove `mask.probability`
+    ");
     assert_snapshot!(refused(&["--data", "train.jsonl", "--set", "data.documents=line"]), @"
     error: `data.documents` is for raw text alone
     hint: `.txt` files and rows with a `text` alone are raw text; leave the key out

@@ -29,6 +29,13 @@ pub(super) enum Lesson {
 }
 
 impl Lesson {
+    /// Scales what is learned as in another lesson, so that one is judged by what the other teaches.
+    pub(super) fn scale_as(&mut self, other: &Self) {
+        if let (Self::Words { words, .. }, Self::Words { words: other, .. }) = (self, other) {
+            words.scale_as(other);
+        }
+    }
+
     /// What is to be said of texts that teach less than others.
     pub(super) fn note(&self) -> Option<String> {
         match self {

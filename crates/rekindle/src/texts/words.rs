@@ -115,6 +115,12 @@ impl TaughtWords {
         })
     }
 
+    /// Takes the scale of another's states.
+    pub(super) fn scale_as(&mut self, other: &Self) {
+        self.mean.clone_from(&other.mean);
+        self.deviation.clone_from(&other.deviation);
+    }
+
     /// How many texts have words that teacher and student split otherwise, so that none is taught.
     pub(super) fn untaught(&self) -> usize {
         self.counts.iter().filter(|&&count| count == 0).count()
