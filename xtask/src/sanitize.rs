@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context as _, ensure};
 use cargo_metadata::MetadataCommand;
 
-/// Runs them under AddressSanitizer, for which rustc's nightly toolchain must be installed; what is built
+/// Runs them under `AddressSanitizer`, for which rustc's nightly toolchain must be installed; what is built
 /// for it lies in a folder of its own.
 ///
 /// The project has no `unsafe` code: what is checked is how it calls the matrix products that have.

@@ -5,7 +5,7 @@
 //! (Tung and Mori, 2019). The second part is of the rows that are run together; scores leave it out, so
 //! that they do not depend on the batch.
 //!
-//! Of words, as TinyBERT's hidden states (Jiao et al., 2020) but with cosines: one minus the cosine of each
+//! Of words, as `TinyBERT`'s hidden states (Jiao et al., 2020) but with cosines: one minus the cosine of each
 //! token's vector, and the same for the row's, which counts as much as its tokens together.
 
 use burn::tensor::{Tensor, TensorData};
@@ -250,7 +250,7 @@ mod tests {
             outputs[4].iter().map(|x| *x as f32).collect::<Vec<_>>(),
         ];
         let [row_cosine, word_cosine] = cosines(&rows, &targets).map(Option::unwrap);
-        let of_rows = (distance(0, 0) + distance(4, 3)) / 2.0;
+        let of_rows = f64::midpoint(distance(0, 0), distance(4, 3));
         let of_words = (distance(1, 1) + distance(2, 2) + distance(3, 2)) / 3.0;
         assert!((row_cosine - 1.0 + of_rows).abs() < 1e-6, "{row_cosine}");
         assert!((word_cosine - 1.0 + of_words).abs() < 1e-6, "{word_cosine}");

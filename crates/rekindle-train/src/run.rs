@@ -185,7 +185,7 @@ where
 {
     fn new(
         run: Run<'a, T>,
-        mut model: M,
+        model: M,
         hooks: Hooks<'h, M::InnerModule>,
     ) -> Result<Self, TrainError> {
         let Run {
@@ -199,21 +199,12 @@ where
         } = run;
         let task = runner.objective.task();
         let device = model.devices().remove(0);
-        let mut optimizer = AdamW::new(recipe.train.weight_decay);
-        let mut progress = Progress::default();
         let is_resumed = from.is_some();
-        if let Some(saved) = from {
-            model = restore_trainable::<B, M>(model, &saved.weights)?;
-            let trained = list::<B, M>(&model).into_iter().filter(|p| p.is_trainable);
-            optimizer = AdamW::restore(
-                recipe.train.weight_decay,
-                saved.progress.updates,
-                trained.map(|p| (p.path.name, p.shape.iter().product())),
-                &saved.moments,
-                &device,
-            )?;
-            progress = saved.progress;
-        }
+        let decay = recipe.train.weight_decay;
+        let (model, optimizer, mut progress) = match from {
+            Some(saved) => restored::<B, M>(model, saved, (decay, &device))?,
+            None => (model, AdamW::new(decay), Progress::default()),
+        };
         let is_split = forward_rows.is_some() && forward_rows != progress.forward_rows;
         progress.forward_rows = forward_rows.or(progress.forward_rows);
         let batch_size = recipe.train.batch_size;
@@ -436,6 +427,24 @@ where
         let model = self.model.take().expect(MODEL_IS_THERE);
         Ok((model, finish))
     }
+}
+
+/// What an earlier part of a run left: the model, the optimizer, and how far it was.
+fn restored<B: TrainableBackend, M: TrainableModel<B>>(
+    model: M,
+    saved: Saved,
+    (weight_decay, device): (f64, &B::Device),
+) -> Result<(M, AdamW<Inner<B>>, Progress), TrainError> {
+    let model = restore_trainable::<B, M>(model, &saved.weights)?;
+    let trained = list::<B, M>(&model).into_iter().filter(|p| p.is_trainable);
+    let optimizer = AdamW::restore(
+        weight_decay,
+        saved.progress.updates,
+        trained.map(|p| (p.path.name, p.shape.iter().product())),
+        &saved.moments,
+        device,
+    )?;
+    Ok((model, optimizer, saved.progress))
 }
 
 /// An error with its causes, as one line.

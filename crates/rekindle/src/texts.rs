@@ -235,7 +235,7 @@ impl Texts<'_> {
         let vocabulary = MaskVocabulary::of(&self.base.tokenizer)?;
         let masker = recipe.mask.masker(vocabulary);
         Ok(Lesson::Words {
-            words: TaughtWords::new(vectors, own, taught)?,
+            words: Box::new(TaughtWords::new(vectors, own, taught)?),
             masker: recipe.mask.probability.map(|_| masker),
             seed: recipe.train.seed,
         })

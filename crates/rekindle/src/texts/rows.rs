@@ -22,7 +22,7 @@ pub(super) enum Lesson {
     /// The teacher's states of its document's words, some of which are hidden from the student while it
     /// learns; others in each epoch.
     Words {
-        words: TaughtWords,
+        words: Box<TaughtWords>,
         masker: Option<Masker>,
         seed: u64,
     },
@@ -110,9 +110,11 @@ impl RowSource for Lessons {
                 seed,
             } => {
                 let target = Target::Words(words.get(number, &ids)?);
-                let masker = masker.as_ref().filter(|_| !self.are_judged);
-                let masked = masker.map(|masker| masker.mask(&ids, draw(*seed)).ids);
-                (masked.unwrap_or(ids), target)
+                let ids = match masker {
+                    Some(masker) if !self.are_judged => masker.mask(&ids, draw(*seed)).ids,
+                    _ => ids,
+                };
+                (ids, target)
             }
         };
         Ok(Cow::Owned(Row {

@@ -209,7 +209,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("vectors.f16");
         fs::write(&path, [0; 7]).unwrap();
-        let vectors = Vectors::open(&path, [2, 2], |from, sink| {
+        let vectors = Vectors::open(&path, (Counts::One(2), 2), |from, sink| {
             write(sink, from..2);
             Ok(())
         });

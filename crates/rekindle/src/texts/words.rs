@@ -151,7 +151,9 @@ impl TaughtWords {
 fn normalize(vector: &mut [f32]) {
     let length = vector.iter().map(|x| x * x).sum::<f32>().sqrt();
     if length > 0.0 {
-        vector.iter_mut().for_each(|x| *x /= length);
+        for number in vector.iter_mut() {
+            *number /= length;
+        }
     }
 }
 
@@ -162,7 +164,9 @@ mod tests {
     #[test]
     fn a_vector_of_zeros_stays() {
         let mut vectors = [[3.0, 4.0], [0.0, 0.0]];
-        vectors.iter_mut().for_each(|vector| normalize(vector));
+        for vector in &mut vectors {
+            normalize(vector);
+        }
         assert_eq!(vectors, [[0.6, 0.8], [0.0, 0.0]]);
     }
 }
