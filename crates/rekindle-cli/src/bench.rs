@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::args::Bench;
+use crate::restart::program;
 
 /// Times steps of all that is asked for, each in a process of its own, so that memory is its own too.
 pub(crate) fn run(arguments: &Bench) -> Result<ExitCode> {
@@ -59,8 +60,7 @@ fn read<T: DeserializeOwned>(name: &str) -> Result<T> {
 
 /// What another process of this program measures.
 fn measured(arguments: &Bench, asked: [&str; 3]) -> Result<Value> {
-    let program = std::env::current_exe().context("cannot find this program")?;
-    let mut command = Command::new(program);
+    let mut command = Command::new(program()?);
     command.args(["bench", "--backend", &arguments.backend]);
     command.args(["--steps", &arguments.steps.to_string()]);
     for (flag, value) in [("--rows", arguments.rows), ("--tokens", arguments.tokens)] {

@@ -64,7 +64,7 @@ pub(crate) fn after(error: Error, arguments: &Train, watch: &Watch) -> Result<Ex
 }
 
 /// This program, even if its file was replaced in the meantime.
-fn program() -> Result<PathBuf> {
+pub(crate) fn program() -> Result<PathBuf> {
     let link = Path::new("/proc/self/exe");
     if cfg!(target_os = "linux") && link.exists() {
         return Ok(link.to_owned());

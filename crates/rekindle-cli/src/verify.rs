@@ -17,6 +17,7 @@ use tempfile::TempDir;
 
 use crate::failure::FAILED;
 use crate::progress::note;
+use crate::restart::program;
 
 /// Time between two looks at the run's folder.
 const LOOK: Duration = Duration::from_micros(200);
@@ -134,8 +135,7 @@ impl Run {
 
     /// Begins the run, or goes on with it.
     fn start(&self) -> Result<Part> {
-        let program = std::env::current_exe().context("cannot find this program")?;
-        let mut command = Command::new(program);
+        let mut command = Command::new(program()?);
         command
             .arg("train")
             .arg(&self.recipe)

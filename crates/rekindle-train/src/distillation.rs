@@ -1,9 +1,9 @@
 //! The losses of a student that learns a teacher's vectors: of texts, or of words.
 //!
-//! Of texts: one minus the cosine between a row's vector and the teacher's, plus the mean squared difference of the
-//! two matrices of cosines between the rows of a batch, so that the student also learns how texts relate
-//! (Tung and Mori, 2019). The second part is of the rows that are run together; scores leave it out, so
-//! that they do not depend on the batch.
+//! Of texts: one minus the cosine between a row's vector and the teacher's, plus the mean squared difference
+//! of the two matrices of cosines between the rows of a batch, so that the student also learns how texts
+//! relate (Tung and Mori, 2019). The second part is of the rows that are run together; scores leave it out,
+//! so that they do not depend on the batch.
 //!
 //! Of words, as `TinyBERT`'s hidden states (Jiao et al., 2020) but with cosines: one minus the cosine of each
 //! token's vector, and the same for the row's, which counts as much as its tokens together.

@@ -4,6 +4,7 @@ use burn::tensor::{Tensor, TensorData};
 use rekindle_nn::{Model, Stem, TrainBackend};
 
 use crate::batch::{Batch, Layout, Row, RowFailure, RowSource};
+use crate::error::TrainError;
 use crate::task::Device;
 
 /// Bytes of memory that states may take.
@@ -71,23 +72,35 @@ impl Stems {
         })
     }
 
-    /// Computes the states of a row, with those of its group, unless they are there.
+    /// Computes the states of rows, with those of their groups, where they are not there.
     pub(crate) fn fill<B: TrainBackend, M: Model<B>>(
         &mut self,
-        index: usize,
-        model: impl FnOnce() -> M,
+        indices: &[usize],
+        model: impl Fn() -> M,
         rows: &dyn RowSource,
         device: &Device<B>,
-    ) -> Result<(), RowFailure> {
-        if !self.states[index].is_empty() {
-            return Ok(());
+    ) -> Result<(), TrainError> {
+        for &index in indices {
+            if self.states[index].is_empty() {
+                self.fill_group::<B, M>(self.group_of[index], &model(), (rows, device))
+                    .map_err(TrainError::row(index))?;
+            }
         }
-        let group = &self.groups[self.group_of[index]];
+        Ok(())
+    }
+
+    fn fill_group<B: TrainBackend, M: Model<B>>(
+        &mut self,
+        group: usize,
+        model: &M,
+        (rows, device): (&dyn RowSource, &Device<B>),
+    ) -> Result<(), RowFailure> {
+        let group = &self.groups[group];
         let found = group.iter().map(|&index| rows.row(index, 0));
         let found: Vec<_> = found.collect::<Result<_, _>>()?;
         let found: Vec<&Row> = found.iter().map(AsRef::as_ref).collect();
         let batch = Batch::<B>::new(&found, self.layout, device);
-        let states = model().stem(batch.input, &batch.rows, self.still.blocks);
+        let states = model.stem(batch.input, &batch.rows, self.still.blocks);
         let states = states.expect("a model with a still part tells its states");
         let states: Vec<f32> = states.into_data().iter::<f32>().collect();
         let width = self.still.width;

@@ -6,13 +6,11 @@ use rekindle_data::{LabelSet, TaskKind};
 use rekindle_nn::{Depth, initialize, list};
 use rekindle_train::batch::Row;
 use rekindle_train::evaluate::Runner;
-use rekindle_train::events::{Event, Step};
+use rekindle_train::events::Step;
 use rekindle_train::method::{self, Anatomy};
 use rekindle_train::objective::{Objective, Target};
 use rekindle_train::recipe::{MethodKind, Precision, Recipe};
-use rekindle_train::run::{Hooks, Run, run};
-use rekindle_train::task::TrainableBackend;
-use rekindle_train::task::TrainableModel;
+use rekindle_train::task::{TrainableBackend, TrainableModel};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -20,6 +18,7 @@ use crate::architecture::{Architecture, UseModel};
 use crate::backend::{Choice, Job};
 use crate::error::Error;
 use crate::samples::ObservedTask;
+use crate::steps::steps;
 
 /// Steps that allocate memory or compile kernels, and are left out of the median.
 const WARM_UP_STEPS: usize = 2;
@@ -124,10 +123,6 @@ pub fn is_supported(dtype: Precision, choice: &Choice) -> bool {
 /// # Errors
 /// If the backend does not compute in the work's type, or training fails.
 pub fn measure(work: &Work, choice: &Choice) -> Result<Timing, Error> {
-    if !is_supported(work.dtype, choice) {
-        let backend = choice.found.backend;
-        return Err(Error::Precision { backend });
-    }
     choice.run(Measuring { work, choice })
 }
 
@@ -140,7 +135,16 @@ impl Job for Measuring<'_> {
     type Output = Result<Timing, Error>;
 
     fn run<B: TrainableBackend>(self, device: &B::Device) -> Self::Output {
-        let Work { shape, tokens, .. } = *self.work;
+        let Work {
+            shape,
+            tokens,
+            dtype,
+            ..
+        } = *self.work;
+        if !dtype.is_supported::<B>(device) {
+            let backend = self.choice.found.backend;
+            return Err(Error::Precision { backend });
+        }
         let mut config = shape.config();
         let config = config
             .as_object_mut()
@@ -158,13 +162,13 @@ impl Job for Measuring<'_> {
         };
         let objective = Objective::new(task, LabelSet::from_names(labels));
         let recipe = recipe(self.work);
-        let steps = Steps {
+        let timed = Steps {
             of: self,
             architecture: &architecture,
             objective: &objective,
             recipe: &recipe,
         };
-        architecture.with_model::<B, _>(&objective, &recipe, device, steps)
+        architecture.with_model::<B, _>(&objective, &recipe, device, timed)
     }
 }
 
@@ -214,30 +218,7 @@ impl<B: TrainableBackend> UseModel<B> for Steps<'_> {
             layout: choice.layout(),
             batch_size: work.rows,
         };
-        let mut steps = Vec::new();
-        let mut events = |event: Event| {
-            if let Event::Step(step) = event {
-                steps.push(step);
-            }
-        };
-        let hooks = Hooks {
-            events: &mut events,
-            save: &mut |_| Ok(()),
-            sample: None,
-            general: None,
-            checkpoint: None,
-            control: &(),
-        };
-        let of_rows = Run {
-            recipe,
-            runner,
-            train: &rows,
-            valid: &[],
-            from: None,
-            forward_rows: None,
-            still: None,
-        };
-        run(of_rows, model, hooks)?;
+        let steps = steps((recipe, runner), &rows, model)?;
         Ok(timing(&steps, operations))
     }
 }

@@ -22,6 +22,7 @@ pub mod rows;
 mod samples;
 pub mod scratch;
 pub mod selftest;
+mod steps;
 pub mod texts;
 pub mod tokenizer;
 pub mod train;

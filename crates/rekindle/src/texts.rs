@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rekindle_corpus::{Corpus, HELD_OUT, TextRows, TokenStore};
-use rekindle_data::{Format, FormatGuess, MaskVocabulary, Records, TaskKind, is_text_alone};
+use rekindle_data::{
+    Format, FormatGuess, MaskVocabulary, Masker, Records, TaskKind, is_text_alone,
+};
 use rekindle_hub::Progress;
 use rekindle_train::batch::{Row, RowFailure, RowSource};
 use rekindle_train::recipe::Recipe;
@@ -185,7 +187,11 @@ impl Texts<'_> {
         let (rows, lesson) = match self.task {
             TaskKind::Mask => {
                 let rows = TextRows::masked_blocks(&store, self.max_length)?;
-                (rows, self.hiding()?)
+                let lesson = Lesson::Hidden {
+                    masker: self.masker()?,
+                    seed: self.recipe.train.seed,
+                };
+                (rows, lesson)
             }
             TaskKind::Distill => {
                 let teacher = self.teacher.ok_or(TextsError::NoTeacher)?;
@@ -231,22 +237,18 @@ impl Texts<'_> {
             return Err(TextsError::OtherWords.into());
         }
         let vectors = teacher.vectors(known, Some((&its, &counts)), on, progress)?;
-        let recipe = self.recipe;
-        let vocabulary = MaskVocabulary::of(&self.base.tokenizer)?;
-        let masker = recipe.mask.masker(vocabulary);
+        let hides = self.recipe.mask.probability.is_some();
         Ok(Lesson::Words {
             words: Box::new(TaughtWords::new(vectors, own, taught)?),
-            masker: recipe.mask.probability.map(|_| masker),
-            seed: recipe.train.seed,
+            masker: hides.then(|| self.masker()).transpose()?,
+            seed: self.recipe.train.seed,
         })
     }
 
-    fn hiding(&self) -> Result<Lesson, Error> {
+    /// Hides tokens as the recipe says.
+    fn masker(&self) -> Result<Masker, Error> {
         let vocabulary = MaskVocabulary::of(&self.base.tokenizer)?;
-        Ok(Lesson::Hidden {
-            masker: self.recipe.mask.masker(vocabulary),
-            seed: self.recipe.train.seed,
-        })
+        Ok(self.recipe.mask.masker(vocabulary))
     }
 
     /// The documents of files in a model's tokens.

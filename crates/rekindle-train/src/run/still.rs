@@ -46,11 +46,7 @@ where
             return Ok(Batch::new(rows, self.runner.layout, &self.device));
         };
         let model = self.model.as_ref().expect(MODEL_IS_THERE);
-        for &index in indices {
-            stems
-                .fill::<Inner<B>, _>(index, || model.valid(), self.train, &self.device)
-                .map_err(TrainError::row(index))?;
-        }
+        stems.fill::<Inner<B>, _>(indices, || model.valid(), self.train, &self.device)?;
         Ok(stems.batch(indices, rows, &self.device))
     }
 
@@ -61,11 +57,7 @@ where
             return Ok(runner.evaluate(model, valid, device));
         };
         let outputs = runner.outputs_of(model, valid, |indices, rows| {
-            for &index in indices {
-                stems
-                    .fill::<Inner<B>, _>(index, || model.clone(), &valid, device)
-                    .map_err(TrainError::row(index))?;
-            }
+            stems.fill::<Inner<B>, _>(indices, || model.clone(), &valid, device)?;
             Ok::<_, TrainError>(stems.batch(indices, rows, device))
         })?;
         Ok(runner.score(outputs, valid))

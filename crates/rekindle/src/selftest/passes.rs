@@ -4,15 +4,14 @@ use rekindle_data::Batching;
 use rekindle_nn::{CheckpointNames, is_transposed, list, tensor_name};
 use rekindle_train::batch::Row;
 use rekindle_train::evaluate::Runner;
-use rekindle_train::events::Event;
 use rekindle_train::optimizer::{Gradients, to_host};
 use rekindle_train::recipe::{DataRecipe, Recipe, TrainRecipe};
-use rekindle_train::run::{Hooks, Run, run};
 use rekindle_train::task::{TrainableBackend, TrainableModel, TrainableTask};
 
 use super::compare::Scale;
 use super::stored::Array;
 use super::suite::Computed;
+use crate::steps::steps;
 
 /// Largest deviation from torch of logits, of gradients (to the largest of a tensor, and to the norm over
 /// all where that is tiny), and of the losses and norms of a trajectory.
@@ -83,33 +82,12 @@ where
     M: TrainableModel<B>,
     T: TrainableTask<B, M>,
 {
-    let (mut losses, mut norms) = (Vec::new(), Vec::new());
-    let mut events = |event: Event| {
-        if let Event::Step(step) = event {
-            losses.push(step.loss as f32);
-            norms.push(step.grad_norm as f32);
-        }
+    let steps = match steps((recipe, runner), rows, model) {
+        Ok(steps) => steps,
+        Err(error) => panic!("{error}"),
     };
-    let hooks = Hooks {
-        events: &mut events,
-        save: &mut |_| Ok(()),
-        sample: None,
-        general: None,
-        checkpoint: None,
-        control: &(),
-    };
-    let of_rows = Run {
-        recipe,
-        runner,
-        train: &rows,
-        valid: &[],
-        from: None,
-        forward_rows: None,
-        still: None,
-    };
-    if let Err(error) = run(of_rows, model, hooks) {
-        panic!("{error}");
-    }
+    let losses = steps.iter().map(|step| step.loss as f32).collect();
+    let norms = steps.iter().map(|step| step.grad_norm as f32).collect();
     let trace = |label, found, stored: &[f32]| {
         let stored = Array {
             shape: vec![stored.len()],

@@ -25,9 +25,6 @@ use crate::hashes::{digits, weights};
 /// Texts that are run and written at a time, sorted by length among themselves.
 const TEXTS_AT_ONCE: usize = 2048;
 
-/// How many times a vector is shorter on disk than in memory.
-const TIMES_SHORTER_ON_DISK: u64 = (size_of::<f32>() / size_of::<u16>()) as u64;
-
 /// Texts of a forward pass.
 const BATCH_SIZE: usize = 64;
 
@@ -96,8 +93,8 @@ impl Teacher {
         self.config.hidden_size
     }
 
-    /// The vectors of all documents of a store that holds them in this model's tokens: one for each, or
-    /// those of its words, which `counts` tells.
+    /// The vectors of rows that are in this model's tokens: one for each, or one for each of its words, whose
+    /// number stands beside what tells them.
     pub(super) fn vectors(
         &self,
         rows: &TextRows,
@@ -126,7 +123,7 @@ impl Teacher {
         })
     }
 
-    /// Tells vectors apart: by the weights, the tokens of the texts, and how many of them are read.
+    /// Tells vectors apart: by the weights, the tokens of the texts, how many of them are read, and the block.
     fn key(&self, store: &TokenStore) -> Result<String, Error> {
         let mut hasher = Sha256::new();
         for (name, hash) in weights(&self.base.folder)? {
@@ -167,12 +164,12 @@ impl Job for Teaching<'_> {
         while from < self.rows.len() {
             let texts = TEXTS_AT_ONCE.min(self.rows.len() - from);
             let vectors = self.embed(&model, (from, texts), device)?;
-            self.sink.write(&vectors).map_err(|source| Error::Write {
+            let written = self.sink.write(&vectors);
+            let bytes = written.map_err(|source| Error::Write {
                 path: "the cache of vectors".into(),
                 source,
             })?;
-            self.progress
-                .advance(size_of_val(&*vectors) as u64 / TIMES_SHORTER_ON_DISK);
+            self.progress.advance(bytes);
             from += texts;
         }
         self.progress.finish();

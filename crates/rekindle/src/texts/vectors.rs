@@ -152,12 +152,13 @@ pub(super) struct Sink {
 }
 
 impl Sink {
-    /// Adds some, one after the other; they are on their way to the disk when this returns.
-    pub(super) fn write(&mut self, vectors: &[f32]) -> io::Result<()> {
+    /// Adds some, one after the other, and tells their bytes; they are on their way to the disk when this returns.
+    pub(super) fn write(&mut self, vectors: &[f32]) -> io::Result<u64> {
         for number in vectors {
             self.file.write_all(&f16::from_f32(*number).to_le_bytes())?;
         }
-        self.file.flush()
+        self.file.flush()?;
+        Ok((vectors.len() * NUMBER) as u64)
     }
 
     /// How many bytes were there at first, and how many are to be.
