@@ -1,0 +1,103 @@
+//! What a run holds in memory from step to step, to the byte.
+
+#![cfg(feature = "flex")]
+
+use std::fs;
+use std::path::Path;
+
+use dhat::{Alloc, HeapStats, Profiler};
+use rekindle::bundled::Places;
+use rekindle::events::Event;
+use rekindle::hub::HubOptions;
+use rekindle::recipe::{Recipe, set};
+use rekindle::train::prepare;
+use tempfile::TempDir;
+
+#[global_allocator]
+static ALLOCATOR: Alloc = Alloc;
+
+const BASE: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../../models/rekindle-bert/tests/fixtures/minilm-headless"
+);
+
+const TOKENIZER: &str = include_str!("../../rekindle-cli/tests/cli/tokenizer.json");
+
+/// Steps of the run.
+const STEPS: usize = 400;
+
+/// Bytes that a step may leave: a run remembers its losses and evaluations, of which its report is made. The
+/// gradient of the smallest weight matrix of the model has twice as many.
+const MOST_BYTES: usize = 512;
+
+#[test]
+fn training_holds_no_more_after_many_steps_than_after_few() {
+    let folder = TempDir::new().unwrap();
+    let hub = HubOptions {
+        cache: folder.path().join("hub"),
+        endpoint: String::new(),
+        offline: true,
+        token: None,
+    };
+    let places = Places {
+        hub: &hub,
+        cache: &folder.path().join("cache"),
+        bundle: &[],
+    };
+    let _profiler = Profiler::builder().testing().build();
+    let prepared = prepare(recipe(folder.path()), None, places, &mut ()).unwrap();
+    let mut held = Vec::with_capacity(STEPS);
+    let mut count = |event| {
+        if let Event::Step(_) = event {
+            held.push(HeapStats::get().curr_bytes);
+        }
+    };
+    prepared.run(&mut count, &(), None).unwrap();
+    assert_eq!(held.len(), STEPS);
+    let (early, late) = (held[STEPS / 4], held[STEPS - 1]);
+    let steps = STEPS - 1 - STEPS / 4;
+    assert!(
+        late <= early + steps * MOST_BYTES,
+        "{early} bytes after a quarter of the steps, {late} after all of them"
+    );
+}
+
+/// A run with evaluations and checkpoints on ten reviews of each kind.
+fn recipe(folder: &Path) -> Recipe {
+    let base = folder.join("base");
+    fs::create_dir(&base).unwrap();
+    for file in fs::read_dir(BASE).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), base.join(file.file_name())).unwrap();
+    }
+    fs::write(base.join("tokenizer.json"), TOKENIZER).unwrap();
+    let rows: String = (0..10)
+        .flat_map(|index| [("good", index), ("bad", index)])
+        .map(|(label, index)| {
+            let more = " very".repeat(index % 4);
+            format!("{{\"text\": \"the film was{more} {label}\", \"label\": \"{label}\"}}\n")
+        })
+        .collect();
+    let data = folder.join("train.jsonl");
+    fs::write(&data, rows).unwrap();
+    let mut table = toml::toml! {
+        [train]
+        batch_size = 4
+        evaluate_every = 25
+        [checkpoint]
+        save_every = 50
+        [run]
+        backend = "flex"
+    };
+    let text = |path: &Path| toml::Value::from(path.display().to_string());
+    let pairs = [
+        format!("model.base={}", text(&base)),
+        format!("data.train=[{}]", text(&data)),
+        format!("train.max_steps={STEPS}"),
+        format!("run.output={}", text(&folder.join("run"))),
+    ];
+    for pair in &pairs {
+        set(&mut table, pair).unwrap();
+    }
+    Recipe::from_table(&table).unwrap()
+}
