@@ -321,6 +321,45 @@ fn updates_equal_the_composed_ones() {
 }
 
 #[test]
+fn updates_of_a_table_equal_the_composed_ones_to_the_bit() {
+    let _alone = alone();
+    let (rows, width) = (3_000, 96);
+    // Rows that are met in the first step alone, in later ones alone, in two steps, and never.
+    let met = |step: usize| (0..40).map(move |at| (at * 7 + step / 2 * 1_000) % rows);
+    for weight_decay in [0.0, 0.01] {
+        let update = || {
+            let table = matrix(1, [rows, width], 1.0).inner().flatten(0, 1);
+            let zeros = || Tensor::zeros([rows * width], &FlexDevice);
+            let mut state = [table, zeros(), zeros()];
+            for count in 1..5 {
+                let mut gradient = vec![0.0; rows * width];
+                for row in met(count) {
+                    let row = &mut gradient[row * width..(row + 1) * width];
+                    row.copy_from_slice(&numbers(count as u64, width, 0.1));
+                }
+                let gradient = Tensor::from_data(gradient.as_slice(), &FlexDevice);
+                let step = AdamWStep {
+                    learning_rate: 1e-2,
+                    weight_decay,
+                    beta1: 0.9,
+                    beta2: 0.999,
+                    epsilon: 1e-8,
+                    gradient_scale: 0.5,
+                    count: count as u64,
+                };
+                state = Flex::adamw_update(state, gradient, &step);
+            }
+            state.map(values)
+        };
+        let kernel = update();
+        set_kernels(false);
+        let composed = update();
+        set_kernels(true);
+        assert_eq!(kernel, composed);
+    }
+}
+
+#[test]
 fn a_transposed_view_is_read_as_it_is_seen() {
     let _alone = alone();
     compare("transposed", &[Kernel::Gelu, Kernel::Affine], || {

@@ -9,7 +9,14 @@ use crate::AdamWStep;
 /// Numbers that one task works on.
 const TASK: usize = 1 << 13;
 
+/// Numbers that are looked at together for whether they have anything to do.
+const SPAN: usize = 1 << 7;
+
 /// Moves a parameter and its two moments; see [`crate::composed::adamw_update`], whose order this keeps.
+///
+/// Where neither gradient nor moments are, as in the rows of a table that no text has had yet, decay is all
+/// there is to do. The moments are not written then: the system has no memory for zeros that nobody wrote,
+/// those of a gradient that [`super::embedding`] left alone among them.
 pub(super) fn adamw(state: [&mut [f32]; 3], gradient: &[f32], step: &AdamWStep) {
     Kernel::AdamW.count();
     let factors = Factors::new(step);
@@ -20,10 +27,14 @@ pub(super) fn adamw(state: [&mut [f32]; 3], gradient: &[f32], step: &AdamWStep) 
         vectorized(
             #[inline(always)]
             || {
-                let moments = first.iter_mut().zip(second);
-                let numbers = parameter.iter_mut().zip(moments).zip(gradient);
-                for ((parameter, (first, second)), gradient) in numbers {
-                    factors.apply([parameter, first, second], *gradient);
+                let moments = first.chunks_mut(SPAN).zip(second.chunks_mut(SPAN));
+                let spans = parameter.chunks_mut(SPAN).zip(moments);
+                for ((parameter, (first, second)), gradient) in spans.zip(gradient.chunks(SPAN)) {
+                    if [gradient, first, second].into_iter().all(is_zero) {
+                        factors.decay(parameter);
+                    } else {
+                        factors.apply([parameter, first, second], gradient);
+                    }
                 }
             },
         );
@@ -57,13 +68,33 @@ impl Factors {
     }
 
     #[inline(always)]
-    fn apply(self, [parameter, first, second]: [&mut f32; 3], gradient: f32) {
-        let gradient = gradient * self.gradient;
-        *second = *second * self.betas[1] + gradient * gradient * self.news[1];
-        *first = *first * self.betas[0] + gradient * self.news[0];
-        let denominator = second.sqrt() / self.correction2 + self.epsilon;
-        *parameter = *parameter * self.decay - *first / denominator * self.rate;
+    fn apply(self, [parameter, first, second]: [&mut [f32]; 3], gradient: &[f32]) {
+        let moments = first.iter_mut().zip(second);
+        let numbers = parameter.iter_mut().zip(moments).zip(gradient);
+        for ((parameter, (first, second)), gradient) in numbers {
+            let gradient = gradient * self.gradient;
+            *second = *second * self.betas[1] + gradient * gradient * self.news[1];
+            *first = *first * self.betas[0] + gradient * self.news[0];
+            let denominator = second.sqrt() / self.correction2 + self.epsilon;
+            *parameter = *parameter * self.decay - *first / denominator * self.rate;
+        }
     }
+
+    /// What [`Self::apply`] comes to where all else is zero.
+    #[inline(always)]
+    fn decay(self, parameter: &mut [f32]) {
+        if self.decay < 1.0 {
+            for parameter in parameter {
+                *parameter *= self.decay;
+            }
+        }
+    }
+}
+
+/// Whether all numbers are positive zeros; of others, mostly the first one tells.
+#[inline(always)]
+fn is_zero(numbers: &[f32]) -> bool {
+    numbers[0].to_bits() == 0 && numbers.iter().fold(0, |bits, x| bits | x.to_bits()) == 0
 }
 
 /// `Σ x²`, in parts of fixed bounds.
