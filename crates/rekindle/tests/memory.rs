@@ -1,6 +1,6 @@
 //! What a run holds in memory from step to step, to the byte.
 
-#![cfg(feature = "flex")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 use std::fs;
 use std::path::Path;
@@ -11,6 +11,7 @@ use rekindle::events::Event;
 use rekindle::hub::HubOptions;
 use rekindle::recipe::{Recipe, set};
 use rekindle::train::prepare;
+use serde_json::json;
 use tempfile::TempDir;
 
 #[global_allocator]
@@ -71,13 +72,12 @@ fn recipe(folder: &Path) -> Recipe {
         fs::copy(file.path(), base.join(file.file_name())).unwrap();
     }
     fs::write(base.join("tokenizer.json"), TOKENIZER).unwrap();
-    let rows: String = (0..10)
-        .flat_map(|index| [("good", index), ("bad", index)])
-        .map(|(label, index)| {
-            let more = " very".repeat(index % 4);
-            format!("{{\"text\": \"the film was{more} {label}\", \"label\": \"{label}\"}}\n")
-        })
-        .collect();
+    let mut rows = String::new();
+    for row in 0..20 {
+        let (more, label) = (" very".repeat(row % 4), ["good", "bad"][row % 2]);
+        let row = json!({"text": format!("the film was{more} {label}"), "label": label});
+        rows += &format!("{row}\n");
+    }
     let data = folder.join("train.jsonl");
     fs::write(&data, rows).unwrap();
     let mut table = toml::toml! {
