@@ -271,7 +271,8 @@ fn refuse_idle(recipe: &Recipe, task: TaskKind) -> Result<(), Error> {
         whole_word,
     } = recipe.mask;
     let (generate, mask) = (TaskKind::Generate, TaskKind::Mask);
-    let hides = task == TaskKind::Distill && recipe.distill.layer.is_some();
+    let may_hide = task == TaskKind::Distill && recipe.distill.layer.is_some();
+    let hides = may_hide && probability.is_some();
     let keys = [
         (
             "data.prompt_loss_weight",
@@ -291,7 +292,7 @@ fn refuse_idle(recipe: &Recipe, task: TaskKind) -> Result<(), Error> {
             recipe.distill.layer.is_some(),
             TaskKind::Distill,
         ),
-        ("mask.probability", probability.is_some() && !hides, mask),
+        ("mask.probability", probability.is_some() && !may_hide, mask),
         ("mask.whole_word", whole_word.is_some() && !hides, mask),
     ];
     let mut idle = keys.into_iter();

@@ -219,6 +219,18 @@ fn what_a_model_forgets_is_measured_before_and_at_each_evaluation() {
 }
 
 #[test]
+fn which_words_are_hidden_matters_only_where_some_are() {
+    let place = place();
+    place.model("minilm-headless", "teacher");
+    let idle = ["--set", "distill.layer=1", "--set", "mask.whole_word=true"];
+    let arguments = [&["--model", "base"], &DISTILL[..], &idle].concat();
+    assert_snapshot!(place.refused_training(&arguments), @"
+    error: `mask.whole_word` is for the task `mask`, and this run's is `distill`
+    hint: remove `mask.whole_word`
+    ");
+}
+
+#[test]
 fn what_raw_text_cannot_serve_is_refused() {
     let place = place();
     place.model("minilm-headless", "teacher");
