@@ -68,7 +68,7 @@ pub(crate) struct Train {
     /// Which weights are trained: full, head, last-layers or lora [default: full].
     #[arg(long)]
     pub(crate) method: Option<String>,
-    /// Passes over the training rows [default: 3].
+    /// Passes over the training rows [default: 3; 4 for a small model].
     #[arg(long, value_name = "N")]
     pub(crate) epochs: Option<String>,
     /// Optimizer steps, in place of epochs.

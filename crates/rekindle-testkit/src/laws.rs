@@ -103,14 +103,14 @@ where
     let mut subject = subject.clone();
     subject.rows.truncate(10);
     let mut recipe = plain_recipe(0, 1, 1e-3);
-    recipe.train.epochs = 1;
+    recipe.train.epochs = Some(1);
     recipe.train.accumulate = 4;
     let (_, steps, finish) = subject.train(&recipe, Layout::Ragged);
     let examples: Vec<usize> = steps.iter().map(|step| step.examples).collect();
     assert_eq!(examples, [4, 4, 2], "rows of each step");
     assert_eq!(finish.steps, 3);
     let mut whole = plain_recipe(0, 4, 1e-3);
-    whole.train.epochs = 1;
+    whole.train.epochs = Some(1);
     let (_, whole, _) = subject.train(&whole, Layout::Ragged);
     near(
         "gradient norm of the last window",
@@ -230,7 +230,7 @@ where
         (MethodKind::LastLayers, blocks - 1),
     ] {
         let mut recipe = plain_recipe(0, 4, 1e-2);
-        recipe.train.epochs = 3;
+        recipe.train.epochs = Some(3);
         recipe.method.kind = kind;
         recipe.method.layers = 1;
         for layout in [Layout::Ragged, Layout::Padded { multiple: 4 }] {

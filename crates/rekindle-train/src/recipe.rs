@@ -47,6 +47,9 @@ pub struct Recipe {
 /// The name of the model that a program may bring with it.
 pub const BUNDLED: &str = "bundled";
 
+/// Passes over the training rows, unless the recipe says.
+pub const DEFAULT_EPOCHS: usize = 3;
+
 /// `[model]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -156,8 +159,9 @@ pub struct DataRecipe {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainRecipe {
-    /// Passes over the training rows.
-    pub epochs: usize,
+    /// Passes over the training rows; [`DEFAULT_EPOCHS`] if omitted, for a small model one more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epochs: Option<usize>,
     /// Optimizer steps; 0: as many as the epochs take.
     pub max_steps: usize,
     /// Rows of a forward pass.
@@ -327,7 +331,7 @@ impl Default for DataRecipe {
 impl Default for TrainRecipe {
     fn default() -> Self {
         Self {
-            epochs: 3,
+            epochs: None,
             max_steps: 0,
             batch_size: 16,
             accumulate: 1,

@@ -19,7 +19,7 @@ use rekindle_hub::Progress;
 use rekindle_train::batch::{Row, RowSource};
 use rekindle_train::events::{Events, Finish};
 use rekindle_train::objective::Objective;
-use rekindle_train::recipe::{MaskRecipe, MethodKind, Recipe};
+use rekindle_train::recipe::{DEFAULT_EPOCHS, MaskRecipe, MethodKind, Recipe};
 use rekindle_train::run::{Plan, check};
 
 use crate::backend::{Choice, choose};
@@ -75,6 +75,9 @@ const SMALL_WIDTH: usize = 256;
 /// What the body of a small model learns faster by: 3e-4 in place of 5e-5, the highest rate that Turc et al.
 /// (2019, "Well-Read Students Learn Better", appendix) fine-tune BERT's small relatives with.
 const SMALL_FACTOR: f64 = 6.0;
+
+/// Passes over the rows that a small model takes, as theirs do.
+const SMALL_EPOCHS: usize = 4;
 
 /// What a run left behind.
 #[derive(Clone, Debug)]
@@ -179,11 +182,17 @@ fn resolve(
     task: TaskKind,
     (max_length, truncation): (usize, Truncation),
 ) {
-    let is_small = base.architecture.width() <= SMALL_WIDTH;
-    let has_default = recipe.train.learning_rate.is_none();
-    if is_small && has_default && recipe.method.kind != MethodKind::Head {
+    let has_small_body = base.architecture.width() <= SMALL_WIDTH;
+    let is_small = has_small_body && recipe.method.kind != MethodKind::Head;
+    if is_small && recipe.train.learning_rate.is_none() {
         recipe.train.learning_rate_multiplier *= SMALL_FACTOR;
     }
+    let epochs = if is_small {
+        SMALL_EPOCHS
+    } else {
+        DEFAULT_EPOCHS
+    };
+    recipe.train.epochs.get_or_insert(epochs);
     recipe.model.task = Some(task);
     recipe.data.max_length = Some(max_length);
     recipe.data.truncation = Some(truncation);

@@ -128,7 +128,10 @@ fn rules_of_train(train: &TrainRecipe) -> Vec<Rule> {
         Every::Epoch(_) => 1,
     };
     vec![
-        at_least_one("train.epochs", train.epochs.max(train.max_steps)),
+        at_least_one(
+            "train.epochs",
+            train.epochs.unwrap_or(1).max(train.max_steps),
+        ),
         at_least_one("train.batch_size", train.batch_size),
         at_least_one("train.accumulate", train.accumulate),
         above_zero("train.learning_rate", train.learning_rate.unwrap_or(1.0)),

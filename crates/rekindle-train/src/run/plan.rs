@@ -3,7 +3,7 @@
 use rekindle_data::BatchPlan;
 
 use crate::batch::RowSource;
-use crate::recipe::{Every, Recipe, TrainRecipe};
+use crate::recipe::{DEFAULT_EPOCHS, Every, Recipe, TrainRecipe};
 use crate::schedule::Schedule;
 
 /// The steps of a run.
@@ -51,7 +51,7 @@ impl Plan {
         let total_steps = if max_steps > 0 {
             max_steps
         } else {
-            epochs * steps_per_epoch
+            epochs.unwrap_or(DEFAULT_EPOCHS) * steps_per_epoch
         };
         let interval = |every| match every {
             Every::Steps(steps) => steps,

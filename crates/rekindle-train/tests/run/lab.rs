@@ -212,7 +212,7 @@ pub(crate) fn lab(num_rows: u32) -> Lab {
     let mut recipe = Recipe::default();
     recipe.train.learning_rate = Some(0.01);
     recipe.train.batch_size = 4;
-    recipe.train.epochs = 2;
+    recipe.train.epochs = Some(2);
     Lab {
         model: model(2),
         objective: Objective::new(TaskKind::Classify, LabelSet::from_names(names)),

@@ -76,7 +76,7 @@ fn a_stop_anywhere_changes_nothing() {
 #[test]
 fn updates_that_were_left_out_stay_left_out() {
     let mut lab = regression();
-    lab.recipe.train.epochs = 3;
+    lab.recipe.train.epochs = Some(3);
     lab.train[1].target = Target::Number(f64::MAX);
     lab.recipe.data.batching = Batching::Shuffled;
     stops_change_nothing(lab);

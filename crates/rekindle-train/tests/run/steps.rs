@@ -51,7 +51,7 @@ fn the_rate_of_a_step_does_not_depend_on_accumulation() {
         let mut lab = lab(24);
         lab.recipe.train.batch_size = batch_size;
         lab.recipe.train.accumulate = accumulate;
-        lab.recipe.train.epochs = 4;
+        lab.recipe.train.epochs = Some(4);
         lab.recipe.train.warmup = 3.0;
         let (record, _) = lab.run();
         record.steps.iter().map(|step| step.learning_rate).collect()
@@ -112,7 +112,7 @@ fn a_loss_that_is_not_finite_leaves_its_update_out() {
 #[test]
 fn five_left_out_updates_in_a_row_end_the_run() {
     let mut lab = regression();
-    lab.recipe.train.epochs = 9;
+    lab.recipe.train.epochs = Some(9);
     lab.recipe.checkpoint.save_every = Every::Steps(1);
     for row in &mut lab.train {
         row.target = Target::Number(f64::MAX);
@@ -200,7 +200,7 @@ fn frozen_parameters_have_no_gradient_and_no_state() {
 #[test]
 fn what_a_frozen_part_gives_is_computed_once() {
     let mut lab = lab(12);
-    lab.recipe.train.epochs = 3;
+    lab.recipe.train.epochs = Some(3);
     lab.recipe.method.kind = MethodKind::Head;
     let (plain, _) = lab.run();
     assert_eq!(STEMS.get(), 0);
@@ -226,7 +226,7 @@ fn what_a_frozen_part_gives_is_computed_once() {
     assert_eq!(losses(&resumed.steps), losses(&kept.steps[4..]));
     // In one epoch no row comes again.
     STEMS.set(0);
-    lab.recipe.train.epochs = 1;
+    lab.recipe.train.epochs = Some(1);
     lab.run().1.unwrap();
     assert_eq!(STEMS.get(), 0);
 }

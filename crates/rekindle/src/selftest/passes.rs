@@ -60,7 +60,7 @@ pub(super) fn recipe(epochs: usize, batch_size: usize) -> Recipe {
             ..DataRecipe::default()
         },
         train: TrainRecipe {
-            epochs,
+            epochs: Some(epochs),
             batch_size,
             learning_rate: Some(1e-3),
             warmup: 2.0,
