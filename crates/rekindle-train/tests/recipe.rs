@@ -226,7 +226,7 @@ fn values_of_another_type_name_their_key() {
     for (text, expected) in [
         (
             "[train]\nepochs = \"two\"",
-            "recipe key `train.epochs` must be a whole number, 0 or above: \"two\"\nthe default is `3`",
+            "recipe key `train.epochs` must be a whole number, 0 or above: \"two\"\nleave it out for the default",
         ),
         (
             "[train]\nepochs = 1.5",

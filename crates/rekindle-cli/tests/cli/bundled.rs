@@ -4,9 +4,8 @@ use serde_json::Value;
 
 use crate::place::Place;
 
-/// What the default run must reach: it reaches 0.73, and other seeds 0.75. A bundled model that knows what it
-/// takes to reach 0.75 from every seed is still to be made (its card, "What it reaches").
-const LEAST_ACCURACY: f64 = 0.70;
+/// What the default run must reach: it reaches 0.7625, and 0.7594 with other roundings.
+const LEAST_ACCURACY: f64 = 0.75;
 
 #[test]
 fn the_default_run_needs_nothing_and_learns_to_tell_reviews_apart() {
