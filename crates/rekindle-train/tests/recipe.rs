@@ -230,7 +230,7 @@ fn values_of_another_type_name_their_key() {
         ),
         (
             "[train]\nepochs = 1.5",
-            "recipe key `train.epochs` must be a whole number, 0 or above: 1.5\nthe default is `3`",
+            "recipe key `train.epochs` must be a whole number, 0 or above: 1.5\nleave it out for the default",
         ),
         (
             "[train]\nseed = -1",
