@@ -279,6 +279,18 @@ fn cross_entropy_equals_the_composed_one() {
     }
 }
 
+fn step_of(count: u64, weight_decay: f64, gradient_scale: f64) -> AdamWStep {
+    AdamWStep {
+        learning_rate: 1e-2,
+        weight_decay,
+        beta1: 0.9,
+        beta2: 0.999,
+        epsilon: 1e-8,
+        gradient_scale,
+        count,
+    }
+}
+
 #[test]
 fn updates_equal_the_composed_ones() {
     let _alone = alone();
@@ -296,15 +308,7 @@ fn updates_equal_the_composed_ones() {
                 let first = state[0].clone();
                 for count in 1..4 {
                     let gradient = vector(10 + count, length, 0.1).inner();
-                    let step = AdamWStep {
-                        learning_rate: 1e-2,
-                        weight_decay,
-                        beta1: 0.9,
-                        beta2: 0.999,
-                        epsilon: 1e-8,
-                        gradient_scale,
-                        count,
-                    };
+                    let step = step_of(count, weight_decay, gradient_scale);
                     state = Flex::adamw_update(state, gradient, &step);
                 }
                 // What somebody else holds is not touched.
@@ -338,15 +342,7 @@ fn updates_of_a_table_equal_the_composed_ones_to_the_bit() {
                     row.copy_from_slice(&numbers(count as u64, width, 0.1));
                 }
                 let gradient = Tensor::from_data(gradient.as_slice(), &FlexDevice);
-                let step = AdamWStep {
-                    learning_rate: 1e-2,
-                    weight_decay,
-                    beta1: 0.9,
-                    beta2: 0.999,
-                    epsilon: 1e-8,
-                    gradient_scale: 0.5,
-                    count: count as u64,
-                };
+                let step = step_of(count as u64, weight_decay, 0.5);
                 state = Flex::adamw_update(state, gradient, &step);
             }
             state.map(values)
