@@ -37,7 +37,7 @@ pub(crate) struct Options {
     /// Text to teach it, such as tinyshakespeare
     #[arg(long, value_name = "FILE", requires = "decoder")]
     text: Option<PathBuf>,
-    /// Train the bundled model on a text of a gigabyte, and answer a long stream of rows, too; which takes some minutes and twice the disk
+    /// Train the bundled model on a text of a gigabyte and answer many rows too, some minutes and twice the disk
     #[arg(long)]
     large: bool,
     /// Python that has what `benches/peers/requirements.txt` lists

@@ -9,7 +9,7 @@ use dhat::{Alloc, HeapStats, Profiler};
 use rekindle::bundled::Places;
 use rekindle::events::Event;
 use rekindle::hub::HubOptions;
-use rekindle::recipe::{Recipe, set};
+use rekindle::recipe::{Every, Recipe};
 use rekindle::train::prepare;
 use serde_json::json;
 use tempfile::TempDir;
@@ -80,24 +80,14 @@ fn recipe(folder: &Path) -> Recipe {
     }
     let data = folder.join("train.jsonl");
     fs::write(&data, rows).unwrap();
-    let mut table = toml::toml! {
-        [train]
-        batch_size = 4
-        evaluate_every = 25
-        [checkpoint]
-        save_every = 50
-        [run]
-        backend = "flex"
-    };
-    let text = |path: &Path| toml::Value::from(path.display().to_string());
-    let pairs = [
-        format!("model.base={}", text(&base)),
-        format!("data.train=[{}]", text(&data)),
-        format!("train.max_steps={STEPS}"),
-        format!("run.output={}", text(&folder.join("run"))),
-    ];
-    for pair in &pairs {
-        set(&mut table, pair).unwrap();
-    }
-    Recipe::from_table(&table).unwrap()
+    let mut recipe = Recipe::default();
+    recipe.model.base = base.display().to_string();
+    recipe.data.train = vec![data];
+    recipe.train.batch_size = 4;
+    recipe.train.max_steps = STEPS;
+    recipe.train.evaluate_every = Every::Steps(25);
+    recipe.checkpoint.save_every = Every::Steps(50);
+    recipe.run.backend = "flex".into();
+    recipe.run.output = folder.join("run").display().to_string();
+    recipe
 }
