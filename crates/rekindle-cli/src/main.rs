@@ -39,6 +39,7 @@ use args::{Arguments, Command};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    join_pool();
     // For who wants to know whether a difference comes from a kernel.
     rekindle::set_kernels(std::env::var_os("REKINDLE_KERNELS").is_none_or(|value| value != "off"));
     let result = match Arguments::parse().command {
@@ -55,4 +56,15 @@ fn main() -> ExitCode {
         Command::Bench(arguments) => bench::run(&arguments),
     };
     result.unwrap_or_else(|error| failure::report(&error))
+}
+
+/// Makes this thread one of those that share the work of an operation.
+///
+/// Operations of a training step are so short that handing each to other threads, and waiting for them, takes
+/// a good part of their time. While this thread waits for another, that one may have no work to share: where
+/// there is a single thread, nobody would be left to do it.
+fn join_pool() {
+    let pool = rayon::ThreadPoolBuilder::new().use_current_thread();
+    // Where threads cannot be started, the first operation says so.
+    drop(pool.build_global());
 }

@@ -135,13 +135,13 @@ impl Block {
 
     fn forward(&self, x: Tensor<B, 2>, rows: &Rows) -> Tensor<B, 2> {
         let noise = rows.noise();
-        let drop = |x, site| Dropout::new(0.1, site).forward(x, noise);
+        let add = |x, branch, site| Dropout::new(0.1, site).add(x, branch, noise);
         let attended = self.attention.forward(x.clone(), rows);
         let attended = self.linears[0].forward(attended, noise);
-        let x = self.norms[0].forward(drop(attended, 1) + x);
+        let x = self.norms[0].forward(add(x, attended, 1));
         let inner = self.linears[1].forward(x.clone(), noise);
         let inner = self.linears[2].forward(Activation::Gelu.forward(inner), noise);
-        self.norms[1].forward(drop(inner, 2) + x)
+        self.norms[1].forward(add(x, inner, 2))
     }
 }
 
@@ -199,6 +199,10 @@ fn elements(c: &mut Bench) {
     compare(c, "swiglu", || B::swiglu(gate.clone(), up.clone()));
     let dropout = Dropout::new(0.1, 9);
     compare(c, "dropout", || dropout.forward(x.clone(), Some(NOISE)));
+    let branch = matrix(6, [SLOTS, WIDTH]);
+    compare(c, "residual sum", || {
+        dropout.add(x.clone(), branch.clone(), Some(NOISE))
+    });
 }
 
 fn tables(c: &mut Bench) {
@@ -206,6 +210,9 @@ fn tables(c: &mut Bench) {
     let (weight, bias) = (matrix(2, [WIDTH, INNER]), vector(3, INNER));
     compare(c, "linear", || {
         B::affine(x.clone(), weight.clone(), bias.clone())
+    });
+    compare(c, "linear without a bias", || {
+        B::multiply(x.clone(), weight.clone())
     });
     let ids: Vec<i32> = (0..SLOTS as i32).map(|at| at * 31 % WORDS as i32).collect();
     let ids = Tensor::<B, 1, Int>::from_data(ids.as_slice(), &FlexDevice);

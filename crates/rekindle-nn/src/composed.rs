@@ -4,7 +4,7 @@ mod attention;
 
 use burn::tensor::{DType, Int, Tensor, activation, backend::Backend};
 
-use crate::{AdamWStep, cast};
+use crate::{AdamWStep, Dropout, Noise, cast};
 
 pub(crate) use attention::{attend, attend_cached};
 
@@ -35,6 +35,19 @@ pub(crate) fn normalize_rms<B: Backend>(
     let square = (x.clone() * x.clone()).mean_dim(1); // [N, 1]
     let normalized = cast(x / (square + epsilon).sqrt(), dtype);
     normalized * scale.unsqueeze()
+}
+
+/// See [`TrainBackend::add`].
+pub(crate) fn add<B: Backend>(
+    x: Tensor<B, 2>,
+    branch: Tensor<B, 2>,
+    dropout: Option<(&Dropout, Noise)>,
+) -> Tensor<B, 2> {
+    let branch = match dropout {
+        Some((dropout, noise)) => dropout.compose(branch, Some(noise)),
+        None => branch,
+    };
+    branch + x
 }
 
 /// See [`TrainBackend::affine`].

@@ -41,7 +41,21 @@ impl Dropout {
         }
     }
 
-    /// The same, composed of Burn's operations.
+    /// Adds a branch, of which elements are dropped, to what it branched from.
+    ///
+    /// # Shapes
+    /// - x, branch, output: `[N, D]`
+    pub fn add<B: TrainBackend>(
+        &self,
+        x: Tensor<B, 2>,
+        branch: Tensor<B, 2>,
+        noise: Option<Noise>,
+    ) -> Tensor<B, 2> {
+        let noise = noise.filter(|_| self.probability > 0.0);
+        B::add(x, branch, noise.map(|noise| (self, noise)))
+    }
+
+    /// [`Self::forward`] composed of Burn's operations.
     pub(crate) fn compose<B: Backend, const D: usize>(
         &self,
         x: Tensor<B, D>,

@@ -1,7 +1,8 @@
 //! Hand-written kernels for CPUs: forward and backward passes in one multi-threaded sweep each.
 //!
 //! A kernel equals the composed operation of the same name up to rounding, and gives the same numbers from
-//! run to run: sums are made of parts whose bounds do not depend on threads.
+//! run to run: sums are made of parts whose bounds do not depend on threads. Products of large matrices are
+//! those of the crate `gemm`.
 #![allow(
     clippy::inline_always,
     reason = "a body is compiled for an instruction set only where it is inlined into the dispatch"
@@ -12,6 +13,7 @@ mod attention;
 mod dropout;
 mod embedding;
 mod flex;
+mod gemm;
 mod linear;
 mod loss;
 mod math;
@@ -19,6 +21,7 @@ mod norm;
 mod numbers;
 mod optimizer;
 mod product;
+mod residual;
 mod rotary;
 mod switch;
 
@@ -32,7 +35,7 @@ use burn::tensor::{
 
 use crate::{Dropout, Heads, Noise, Rows};
 
-pub(crate) use flex::{adamw_update, sum_of_squares};
+pub(crate) use flex::{adamw_update, sum_of_squares, zeros};
 pub use switch::{Kernel, kernel_calls, set_kernels};
 
 /// The output of a kernel, and the way of gradients through it.
@@ -135,6 +138,19 @@ pub trait Kernels: Backend {
         _dropout: &Dropout,
         _noise: Noise,
     ) -> Fused<Self, 1> {
+        unreachable!("no kernel is ready")
+    }
+
+    /// What goes around a layer and what comes out of it, of which elements are dropped.
+    fn fused_add(
+        _inputs: [FloatTensor<Self>; 2],
+        _dropout: Option<(&Dropout, Noise)>,
+    ) -> Fused<Self, 2> {
+        unreachable!("no kernel is ready")
+    }
+
+    /// An input by a weight.
+    fn fused_multiply(_inputs: [FloatTensor<Self>; 2]) -> Fused<Self, 2> {
         unreachable!("no kernel is ready")
     }
 

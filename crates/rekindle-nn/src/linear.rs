@@ -59,10 +59,10 @@ impl<B: TrainBackend> Linear<B> {
             .map(|adapter| adapter.forward(x.clone(), noise));
         let y = match &self.bias {
             Some(bias) => B::affine(x, self.weight.val(), bias.val()),
-            None => x.matmul(self.weight.val()),
+            None => B::multiply(x, self.weight.val()),
         };
         match change {
-            Some(change) => y + change,
+            Some(change) => B::add(y, change, None),
             None => y,
         }
     }
@@ -100,6 +100,7 @@ impl<B: TrainBackend> LoraAdapter<B> {
     fn forward(&self, x: Tensor<B, 2>, noise: Option<Noise>) -> Tensor<B, 2> {
         let x = self.dropout.forward(x, noise);
         // Scaled where it is narrowest.
-        (x.matmul(self.lora_a.val()) * self.scale).matmul(self.lora_b.val())
+        let narrow = B::multiply(x, self.lora_a.val()) * self.scale;
+        B::multiply(narrow, self.lora_b.val())
     }
 }

@@ -64,7 +64,8 @@ pub fn list<B: Backend, M: Module<B>>(module: &M) -> Vec<Parameter> {
             self.0.push(Parameter {
                 path: path.clone(),
                 shape: parameter.lazy_shape().to_vec(),
-                is_trainable: parameter.is_require_grad(),
+                // A lazy parameter is trained; asked itself, it would be filled.
+                is_trainable: !parameter.is_initialized() || parameter.is_require_grad(),
             });
         }
     }

@@ -5,7 +5,7 @@
 //! `composed.rs`: right on every backend, differentiated by Burn, fused by `CubeCL` on GPUs.
 
 use burn::tensor::{
-    Int, Tensor, TensorPrimitive,
+    DType, Int, Tensor, TensorPrimitive,
     backend::Backend,
     ops::{FloatTensor, IntTensor},
 };
@@ -127,6 +127,33 @@ pub trait TrainBackend: Kernels {
         )
     }
 
+    /// `x + drop_out(branch)`, the sum around a layer; nothing is dropped where no dropout of a probability
+    /// above zero is given.
+    ///
+    /// # Shapes
+    /// - x, branch, output: `[N, D]`
+    fn add(
+        x: Tensor<Self, 2>,
+        branch: Tensor<Self, 2>,
+        dropout: Option<(&Dropout, Noise)>,
+    ) -> Tensor<Self, 2> {
+        fused(
+            [x, branch],
+            |inputs| Self::Plain::fused_add(inputs, dropout),
+            |[x, branch]| composed::add(x, branch, dropout),
+        )
+    }
+
+    /// `x W`.
+    ///
+    /// # Shapes
+    /// - x: `[N, inputs]`; weight: `[inputs, outputs]`; output: `[N, outputs]`
+    fn multiply(x: Tensor<Self, 2>, weight: Tensor<Self, 2>) -> Tensor<Self, 2> {
+        fused([x, weight], Self::Plain::fused_multiply, |[x, weight]| {
+            x.matmul(weight)
+        })
+    }
+
     /// `x W + b`.
     ///
     /// # Shapes
@@ -194,6 +221,11 @@ pub trait TrainBackend: Kernels {
     /// - output: `[1]`
     fn sum_of_squares(x: Tensor<Self, 1>) -> Tensor<Self, 1> {
         composed::sum_of_squares(x)
+    }
+
+    /// `[length]` zeros, for which memory is taken when they are written where the backend can do so.
+    fn zeros(length: usize, device: &Self::Device) -> Tensor<Self, 1> {
+        Tensor::zeros([length], (device, DType::F32))
     }
 
     /// One `AdamW` update (Loshchilov and Hutter, 2019), as `torch.optim.AdamW` computes it; not
@@ -302,6 +334,10 @@ impl TrainBackend for Flex {
             Ok([x]) => tensor(kernels::sum_of_squares(x)),
             Err([x]) => composed::sum_of_squares(tensor(x)),
         }
+    }
+
+    fn zeros(length: usize, _device: &Self::Device) -> Tensor<Self, 1> {
+        tensor(kernels::zeros(length))
     }
 
     fn adamw_update(

@@ -222,10 +222,44 @@ fn activations_equal_the_composed_ones() {
 }
 
 #[test]
+fn residual_sums_equal_the_composed_ones() {
+    let _alone = alone();
+    let kernels = [Kernel::Add, Kernel::AddBackward];
+    for (rows, width, scale) in [(1, 1, 1.0), (7, 5, 3.0), (300, 131, 6.0)] {
+        for probability in [0.0, 0.25] {
+            let what = format!("[{rows}, {width}] of {scale}, dropout {probability}");
+            compare(&what, &kernels, || {
+                let x = matrix(1, [rows, width], scale);
+                let branch = matrix(2, [rows, width], scale);
+                let dropout = Dropout::new(probability, 9);
+                let sum = dropout.add(x.clone(), branch.clone(), Some(NOISE));
+                let found = run(sum, &[&x, &branch], &[]);
+                // Somebody else holds both.
+                assert_eq!(values(x.inner()), numbers(1, rows * width, scale));
+                assert_eq!(values(branch.inner()), numbers(2, rows * width, scale));
+                found
+            });
+            compare(&format!("{what}, of itself"), &kernels, || {
+                let x = matrix(1, [rows, width], scale);
+                let dropout = Dropout::new(probability, 9);
+                run(dropout.add(x.clone(), x.clone(), Some(NOISE)), &[&x], &[])
+            });
+        }
+    }
+}
+
+#[test]
 fn linear_layers_and_tables_equal_the_composed_ones() {
     let _alone = alone();
-    for (rows, inputs, outputs) in [(1, 1, 1), (5, 3, 2), (200, 65, 33)] {
+    for (rows, inputs, outputs) in [(1, 1, 1), (5, 3, 2), (200, 65, 33), (130, 90, 110)] {
         let what = format!("[{rows}, {inputs}] to {outputs}");
+        let kernels = [Kernel::Multiply, Kernel::MultiplyBackward];
+        compare(&what, &kernels, || {
+            let x = matrix(1, [rows, inputs], 1.0);
+            let weight = matrix(2, [outputs, inputs], 1.0);
+            let y = B::multiply(x.clone(), weight.clone().transpose());
+            run(y, &[&x, &weight], &[])
+        });
         compare(&what, &[Kernel::Affine, Kernel::AffineBackward], || {
             let x = matrix(1, [rows, inputs], 1.0);
             let weight = matrix(2, [inputs, outputs], 1.0);

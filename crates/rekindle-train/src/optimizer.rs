@@ -248,7 +248,7 @@ impl<A: TrainableBackend> NamedMapper<A> for Update<'_, A> {
         let (shape, device, dtype) = (tensor.dims(), tensor.device(), tensor.dtype());
         let master = self.optimizer.masters.remove(&path.name);
         let tensor = master.unwrap_or_else(|| cast(tensor.flatten::<1>(0, D - 1), DType::F32));
-        let zeros = || Tensor::zeros([tensor.dims()[0]], (&device, DType::F32));
+        let zeros = || Inner::<A>::zeros(tensor.dims()[0], &device);
         let [moment1, moment2] = self
             .optimizer
             .moments

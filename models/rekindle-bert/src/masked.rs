@@ -68,7 +68,7 @@ impl<B: TrainBackend> LanguageModel<B> for WordPredictor<B> {
     }
 
     fn project(&self, states: Tensor<B, 2>) -> Tensor<B, 2> {
-        let logits = states.matmul(self.encoder.words().transpose()); // [n, V]
+        let logits = B::multiply(states, self.encoder.words().transpose()); // [n, V]
         logits + self.decoder.bias.val().unsqueeze()
     }
 }

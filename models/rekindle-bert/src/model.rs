@@ -243,11 +243,11 @@ impl<B: TrainBackend> Layer<B> {
         let attended = self.attention_output.forward(attended, noise);
         let x = self
             .attention_norm
-            .forward(self.attention_dropout.forward(attended, noise) + x);
+            .forward(self.attention_dropout.add(x, attended, noise));
         let inner = self.intermediate.forward(x.clone(), noise);
         let output = self.output.forward(self.activation.forward(inner), noise);
         self.output_norm
-            .forward(self.output_dropout.forward(output, noise) + x)
+            .forward(self.output_dropout.add(x, output, noise))
     }
 }
 

@@ -131,7 +131,7 @@ impl<B: TrainBackend> LanguageModel<B> for Gpt2Lm<B> {
     fn project(&self, hidden: Tensor<B, 2>) -> Tensor<B, 2> {
         match &self.lm_head {
             Some(lm_head) => lm_head.forward(hidden, None),
-            None => hidden.matmul(self.transformer.wte.weight.val().transpose()), // [N, V]
+            None => B::multiply(hidden, self.transformer.wte.weight.val().transpose()), // [N, V]
         }
     }
 }
@@ -177,9 +177,11 @@ impl<B: TrainBackend> Layer<B> {
         cache: Option<&mut LayerCache<B>>,
     ) -> Tensor<B, 2> {
         let normalized = self.ln_1.forward(x.clone());
-        let x = x + self.attn.forward(normalized, place, cache);
-        let normalized = self.ln_2.forward(x.clone());
-        x + self.mlp.forward(normalized, place)
+        let noise = place.slots.noise();
+        let branch = self.attn.forward(normalized, place, cache);
+        let x = self.attn.output_dropout.add(x, branch, noise);
+        let branch = self.mlp.forward(self.ln_2.forward(x.clone()), place);
+        self.mlp.dropout.add(x, branch, noise)
     }
 }
 
@@ -202,8 +204,7 @@ impl<B: TrainBackend> Attention<B> {
         };
         let qkv = [query, key, value];
         let mixed = place.attend(qkv, self.heads, &self.weights_dropout, cache);
-        let output = self.c_proj.forward(mixed, noise);
-        self.output_dropout.forward(output, noise)
+        self.c_proj.forward(mixed, noise)
     }
 }
 
@@ -211,8 +212,7 @@ impl<B: TrainBackend> Mlp<B> {
     fn forward(&self, x: Tensor<B, 2>, place: &Place<B>) -> Tensor<B, 2> {
         let noise = place.slots.noise();
         let inner = self.activation.forward(self.c_fc.forward(x, noise));
-        let output = self.c_proj.forward(inner, noise);
-        self.dropout.forward(output, noise)
+        self.c_proj.forward(inner, noise)
     }
 }
 

@@ -148,7 +148,7 @@ impl<B: TrainBackend> LanguageModel<B> for LlamaLm<B> {
     fn project(&self, hidden: Tensor<B, 2>) -> Tensor<B, 2> {
         match &self.lm_head {
             Some(lm_head) => lm_head.forward(hidden, None),
-            None => hidden.matmul(self.model.embed_tokens.weight.val().transpose()), // [N, V]
+            None => B::multiply(hidden, self.model.embed_tokens.weight.val().transpose()), // [N, V]
         }
     }
 }
@@ -190,9 +190,9 @@ impl<B: TrainBackend> Layer<B> {
         cache: Option<&mut LayerCache<B>>,
     ) -> Tensor<B, 2> {
         let normalized = self.input_layernorm.forward(x.clone());
-        let x = x + self.self_attn.forward(normalized, place, cache);
+        let x = B::add(x, self.self_attn.forward(normalized, place, cache), None);
         let normalized = self.post_attention_layernorm.forward(x.clone());
-        x + self.mlp.forward(normalized, place)
+        B::add(x, self.mlp.forward(normalized, place), None)
     }
 }
 

@@ -8,7 +8,7 @@ use super::{Fused, Kernel};
 use crate::noise::Factors;
 
 /// Numbers that one task works on; even, since a draw serves two.
-const TASK: usize = 1 << 13;
+pub(super) const TASK: usize = 1 << 13;
 
 /// Factors that are drawn at a time.
 const BATCH: usize = 256;
@@ -22,7 +22,7 @@ pub(super) fn drop_out(x: FlexTensor, masks: Factors) -> Fused<Flex, 1> {
     })
 }
 
-fn apply(x: FlexTensor, masks: Factors) -> FlexTensor {
+pub(super) fn apply(x: FlexTensor, masks: Factors) -> FlexTensor {
     let mut x = own(x);
     let chunks = x.storage_mut::<f32>().par_chunks_mut(TASK).enumerate();
     chunks.for_each(|(index, numbers)| {
@@ -36,7 +36,7 @@ fn apply(x: FlexTensor, masks: Factors) -> FlexTensor {
 
 /// Multiplies numbers by the factors from an even index on.
 #[inline(always)]
-fn multiply(numbers: &mut [f32], masks: Factors, first: usize) {
+pub(super) fn multiply(numbers: &mut [f32], masks: Factors, first: usize) {
     let mut factors = [0.0; BATCH];
     for (index, numbers) in numbers.chunks_mut(BATCH).enumerate() {
         masks.fill_even(first + index * BATCH, &mut factors);

@@ -1,7 +1,7 @@
 //! The kernels as those of the backend `Flex`.
 
 use burn::tensor::{
-    DType, Shape,
+    DType,
     ops::{FloatTensor, IntTensor},
 };
 use burn_flex::{Flex, FlexTensor};
@@ -9,7 +9,8 @@ use burn_flex::{Flex, FlexTensor};
 use super::numbers::{Numbers, has_fused_multiply_add, own, tensor};
 use super::{Fused, Kernels, Unary};
 use super::{
-    activation, attention, dropout, embedding, linear, loss, norm, optimizer, rotary, switch,
+    activation, attention, dropout, embedding, linear, loss, norm, optimizer, residual, rotary,
+    switch,
 };
 use crate::{AdamWStep, Dropout, Heads, Noise, Rows};
 
@@ -53,6 +54,18 @@ impl Kernels for Flex {
         dropout::drop_out(x, masks.expect("the probability is above zero"))
     }
 
+    fn fused_add(
+        [x, branch]: [FloatTensor<Self>; 2],
+        dropout: Option<(&Dropout, Noise)>,
+    ) -> Fused<Self, 2> {
+        let masks = dropout.and_then(|(dropout, noise)| dropout.factors(Some(noise)));
+        residual::add(x, branch, masks)
+    }
+
+    fn fused_multiply([x, weight]: [FloatTensor<Self>; 2]) -> Fused<Self, 2> {
+        linear::project(x, weight)
+    }
+
     fn fused_affine([x, weight, bias]: [FloatTensor<Self>; 3]) -> Fused<Self, 3> {
         linear::affine(x, weight, bias)
     }
@@ -93,8 +106,13 @@ pub(crate) fn adamw_update(
     state
 }
 
+/// See [`crate::TrainBackend::zeros`]; `Flex`'s own zeros are a copy of others.
+pub(crate) fn zeros(length: usize) -> FlexTensor {
+    tensor(vec![0.0; length], [length])
+}
+
 /// See [`crate::TrainBackend::sum_of_squares`].
 pub(crate) fn sum_of_squares(x: FlexTensor) -> FlexTensor {
     let sum = optimizer::sum_of_squares(Numbers::new(x).get());
-    tensor(vec![sum as f32], Shape::from([1]))
+    tensor(vec![sum as f32], [1])
 }

@@ -32,6 +32,14 @@ pub enum Kernel {
     DropOut,
     /// Its gradient.
     DropOutBackward,
+    /// Residual sums, with dropout or without.
+    Add,
+    /// Their gradients.
+    AddBackward,
+    /// A linear layer without a bias.
+    Multiply,
+    /// Its gradients.
+    MultiplyBackward,
     /// A linear layer with a bias.
     Affine,
     /// Its gradients.
@@ -56,7 +64,7 @@ pub enum Kernel {
 
 impl Kernel {
     /// All of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 26] = [
         Self::Attend,
         Self::AttendBackward,
         Self::NormalizeLayer,
@@ -69,6 +77,10 @@ impl Kernel {
         Self::GeluBackward,
         Self::DropOut,
         Self::DropOutBackward,
+        Self::Add,
+        Self::AddBackward,
+        Self::Multiply,
+        Self::MultiplyBackward,
         Self::Affine,
         Self::AffineBackward,
         Self::LookUp,

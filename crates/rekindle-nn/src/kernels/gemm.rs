@@ -1,0 +1,197 @@
+//! Products of large matrices, computed by the crate `gemm`, as `Flex` has them computed.
+//!
+//! `Flex` clears an output, and copies it to where it is aligned, on one thread; here it is written once.
+
+use burn_flex::FlexTensor;
+use gemm::{Parallelism, gemm};
+
+use super::numbers::dims;
+
+/// Multiplications from which on threads share a product.
+const SHARED: usize = 1 << 20;
+
+/// A matrix, whichever way it lies in memory.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct View<'a> {
+    numbers: &'a [f32],
+    shape: [usize; 2],
+    /// Numbers from one row to the next, and from one column to the next.
+    strides: [usize; 2],
+}
+
+impl<'a> View<'a> {
+    /// # Panics
+    /// If the tensor was not [`straight`], or is not of two dimensions.
+    pub(super) fn new(tensor: &'a FlexTensor) -> Self {
+        let layout = tensor.layout();
+        let &[rows, columns] = layout.strides() else {
+            panic!("a matrix has two dimensions");
+        };
+        let strides = [rows, columns].map(usize::try_from);
+        Self {
+            numbers: &tensor.storage()[layout.start_offset()..],
+            shape: dims(tensor),
+            strides: strides.map(|stride| stride.expect("no row or column lies backwards")),
+        }
+    }
+
+    pub(super) fn transposed(self) -> Self {
+        let swapped = |[rows, columns]: [usize; 2]| [columns, rows];
+        Self {
+            shape: swapped(self.shape),
+            strides: swapped(self.strides),
+            ..self
+        }
+    }
+
+    /// Whether all of its numbers are there.
+    fn is_whole(&self) -> bool {
+        let [rows, columns] = self.shape.map(|size| size.checked_sub(1));
+        let (Some(row), Some(column)) = (rows, columns) else {
+            return true;
+        };
+        row * self.strides[0] + column * self.strides[1] < self.numbers.len()
+    }
+}
+
+/// A tensor none of whose dimensions lies backwards in memory.
+pub(super) fn straight(tensor: FlexTensor) -> FlexTensor {
+    if tensor.layout().strides().iter().all(|&stride| stride >= 0) {
+        tensor
+    } else {
+        tensor.to_contiguous()
+    }
+}
+
+/// `left · right`, row after row.
+///
+/// # Panics
+/// If the matrices do not fit together.
+pub(super) fn multiply(left: View<'_>, right: View<'_>) -> Vec<f32> {
+    let ([height, length], [depth, width]) = (left.shape, right.shape);
+    assert_eq!(length, depth, "a row of the one is a column of the other");
+    assert!(left.is_whole() && right.is_whole(), "numbers are missing");
+    let size = height * width;
+    let threads = if size.saturating_mul(length) < SHARED {
+        Parallelism::None
+    } else {
+        Parallelism::Rayon(0)
+    };
+    let [left_row, left_column] = left.strides.map(|stride| stride as isize);
+    let [right_row, right_column] = right.strides.map(|stride| stride as isize);
+    let mut output: Vec<f32> = Vec::with_capacity(size);
+    #[expect(
+        unsafe_code,
+        reason = "no crate multiplies into memory that is not cleared"
+    )]
+    // SAFETY: the factors' last numbers are within their slices, so all are. The output has room for
+    // `size` numbers, which nobody else sees; `gemm` writes each of them, and reads none when told not to.
+    unsafe {
+        gemm(
+            height,
+            width,
+            length,
+            output.as_mut_ptr(),
+            1,
+            width as isize,
+            false,
+            left.numbers.as_ptr(),
+            left_column,
+            left_row,
+            right.numbers.as_ptr(),
+            right_column,
+            right_row,
+            0.0,
+            1.0,
+            false,
+            false,
+            false,
+            threads,
+        );
+        output.set_len(size);
+    }
+    output
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Tensor, TensorData, TensorPrimitive};
+    use burn_flex::{Flex, FlexDevice};
+
+    use super::*;
+
+    fn matrix(shape: [usize; 2]) -> Tensor<Flex, 2> {
+        let number = |index| (index as f32 * 0.37).sin();
+        let numbers: Vec<f32> = (0..shape[0] * shape[1]).map(number).collect();
+        Tensor::from_data(TensorData::new(numbers, shape), &FlexDevice)
+    }
+
+    fn primitive(tensor: Tensor<Flex, 2>) -> FlexTensor {
+        match tensor.into_primitive() {
+            TensorPrimitive::Float(tensor) => straight(tensor),
+            TensorPrimitive::QFloat(_) => unreachable!("nothing is quantized"),
+        }
+    }
+
+    #[test]
+    fn products_follow_their_definition_whichever_way_the_factors_lie() {
+        // The last one is large enough to be shared.
+        for [height, length, width] in [
+            [1, 1, 1],
+            [3, 0, 2],
+            [5, 7, 16],
+            [33, 2, 19],
+            [130, 90, 110],
+        ] {
+            let (a, b) = (matrix([height, length]), matrix([length, width]));
+            let row: Vec<Vec<f32>> = a.clone().iter_dim(0).map(values).collect();
+            let column: Vec<Vec<f32>> = b.clone().iter_dim(1).map(values).collect();
+            // The same matrices as parts of others, turned, and backwards in memory.
+            let cut = |x: Tensor<Flex, 2>| {
+                let [rows, columns] = x.dims();
+                let around = Tensor::cat(vec![x.clone(), x], 1);
+                around.slice([0..rows, columns..2 * columns])
+            };
+            let turned = |x: Tensor<Flex, 2>| cut(x.transpose()).transpose();
+            let flipped = |x: Tensor<Flex, 2>| {
+                let data = x.flip([0, 1]).into_data();
+                Tensor::<Flex, 2>::from_data(data, &FlexDevice).flip([0, 1])
+            };
+            for change in [&cut as &dyn Fn(_) -> _, &turned, &flipped] {
+                let factors = [change(a.clone()), change(b.clone())].map(primitive);
+                let [left, right] = factors.each_ref().map(View::new);
+                let found = multiply(left, right);
+                assert_eq!(found.len(), height * width);
+                for (index, found) in found.into_iter().enumerate() {
+                    let terms = row[index / width].iter().zip(&column[index % width]);
+                    let expected: f32 = terms.map(|(a, b)| a * b).sum();
+                    assert!((found - expected).abs() < 1e-4, "{found}, not {expected}");
+                }
+            }
+        }
+    }
+
+    fn values(tensor: Tensor<Flex, 2>) -> Vec<f32> {
+        tensor.into_data().iter::<f32>().collect()
+    }
+
+    #[test]
+    #[should_panic(expected = "a row of the one is a column of the other")]
+    fn matrices_that_do_not_fit_are_refused() {
+        let factors = [matrix([2, 3]), matrix([2, 3])].map(primitive);
+        let [left, right] = factors.each_ref().map(View::new);
+        multiply(left, right);
+    }
+
+    #[test]
+    #[should_panic(expected = "numbers are missing")]
+    fn a_matrix_that_is_not_there_is_refused() {
+        let factor = primitive(matrix([2, 3]));
+        let whole = View::new(&factor);
+        let missing = View {
+            numbers: &whole.numbers[..5],
+            ..whole
+        };
+        multiply(missing, whole.transposed());
+    }
+}
