@@ -13,12 +13,13 @@ use crate::kernels::{Fused, Pullback};
 /// Runs a kernel on inputs of a graph, and records the way back.
 pub(crate) fn track<B: Backend, C: CheckpointStrategy, const N: usize>(
     inputs: [FloatTensor<Autodiff<B, C>>; N],
-    kernel: impl FnOnce([FloatTensor<B>; N]) -> Fused<B, N>,
+    kernel: impl FnOnce([FloatTensor<B>; N], [bool; N]) -> Fused<B, N>,
 ) -> FloatTensor<Autodiff<B, C>> {
     let nodes = inputs.each_ref().map(|input| input.node.clone());
+    let needed = nodes.each_ref().map(|node| !node.requirement.is_none());
     // The counters keep the inputs' own steps in the graph until this one is.
     let _counters = inputs.each_ref().map(|input| input.rc.clone());
-    let Fused { output, pullback } = kernel(inputs.map(|input| input.primitive));
+    let Fused { output, pullback } = kernel(inputs.map(|input| input.primitive), needed);
     match Node::<N>.prepare::<C>(nodes).compute_bound().stateful() {
         OpsKind::Tracked(step) => step.finish(pullback, output),
         OpsKind::UnTracked(step) => step.finish(output),

@@ -149,13 +149,13 @@ pub trait Kernels: Backend {
         unreachable!("no kernel is ready")
     }
 
-    /// An input by a weight.
-    fn fused_multiply(_inputs: [FloatTensor<Self>; 2]) -> Fused<Self, 2> {
+    /// An input by a weight; of those that need no gradient, the other is not kept.
+    fn fused_multiply(_inputs: [FloatTensor<Self>; 2], _needed: [bool; 2]) -> Fused<Self, 2> {
         unreachable!("no kernel is ready")
     }
 
     /// An input by a weight, and a bias.
-    fn fused_affine(_inputs: [FloatTensor<Self>; 3]) -> Fused<Self, 3> {
+    fn fused_affine(_inputs: [FloatTensor<Self>; 3], _needed: [bool; 3]) -> Fused<Self, 3> {
         unreachable!("no kernel is ready")
     }
 

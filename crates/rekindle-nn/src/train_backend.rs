@@ -28,10 +28,11 @@ pub trait TrainBackend: Kernels {
     /// The tensor of [`TrainBackend::Plain`].
     fn plain_int(tensor: IntTensor<Self>) -> IntTensor<Self::Plain>;
 
-    /// Runs a kernel, and records its way back where that is wanted.
+    /// Runs a kernel, and records its way back where that is wanted; the kernel is told of which inputs
+    /// gradients will be asked.
     fn fuse<const N: usize>(
         inputs: [FloatTensor<Self>; N],
-        kernel: impl FnOnce([FloatTensor<Self::Plain>; N]) -> Fused<Self::Plain, N>,
+        kernel: impl FnOnce([FloatTensor<Self::Plain>; N], [bool; N]) -> Fused<Self::Plain, N>,
     ) -> FloatTensor<Self>;
 
     /// Softmax attention within rows, `softmax(q kᵀ / √c) v` per head of size `c` (Vaswani et al., 2017).
@@ -67,7 +68,7 @@ pub trait TrainBackend: Kernels {
     ) -> Tensor<Self, 2> {
         let inputs = [primitive(x), primitive(scale), primitive(shift)];
         match ready::<Self, 3>(inputs) {
-            Ok(inputs) => tensor(Self::fuse(inputs, |inputs| {
+            Ok(inputs) => tensor(Self::fuse(inputs, |inputs, _| {
                 Self::Plain::fused_normalize_layer(inputs, epsilon)
             })),
             Err([x, scale, shift]) => {
@@ -82,7 +83,7 @@ pub trait TrainBackend: Kernels {
     /// - x, output: `[N, D]`; scale: `[D]`
     fn normalize_rms(x: Tensor<Self, 2>, scale: Tensor<Self, 1>, epsilon: f64) -> Tensor<Self, 2> {
         match ready::<Self, 2>([primitive(x), primitive(scale)]) {
-            Ok(inputs) => tensor(Self::fuse(inputs, |inputs| {
+            Ok(inputs) => tensor(Self::fuse(inputs, |inputs, _| {
                 Self::Plain::fused_normalize_rms(inputs, epsilon)
             })),
             Err([x, scale]) => composed::normalize_rms(tensor(x), tensor(scale), epsilon),
@@ -149,9 +150,13 @@ pub trait TrainBackend: Kernels {
     /// # Shapes
     /// - x: `[N, inputs]`; weight: `[inputs, outputs]`; output: `[N, outputs]`
     fn multiply(x: Tensor<Self, 2>, weight: Tensor<Self, 2>) -> Tensor<Self, 2> {
-        fused([x, weight], Self::Plain::fused_multiply, |[x, weight]| {
-            x.matmul(weight)
-        })
+        match ready::<Self, 2>([x, weight].map(primitive)) {
+            Ok(inputs) => tensor(Self::fuse(inputs, Self::Plain::fused_multiply)),
+            Err(inputs) => {
+                let [x, weight] = inputs.map(tensor);
+                x.matmul(weight)
+            }
+        }
     }
 
     /// `x W + b`.
@@ -207,7 +212,7 @@ pub trait TrainBackend: Kernels {
         match ready::<Self, 1>([primitive(logits)]) {
             Ok(logits) => {
                 let targets = Self::plain_int(targets.into_primitive());
-                tensor(Self::fuse(logits, |logits| {
+                tensor(Self::fuse(logits, |logits, _| {
                     Self::Plain::fused_cross_entropy_sum(logits, targets)
                 }))
             }
@@ -249,7 +254,7 @@ fn fused<B: TrainBackend, const N: usize, const D: usize>(
     composed: impl FnOnce([Tensor<B, D>; N]) -> Tensor<B, D>,
 ) -> Tensor<B, D> {
     match ready::<B, N>(inputs.map(primitive)) {
-        Ok(inputs) => tensor(B::fuse(inputs, kernel)),
+        Ok(inputs) => tensor(B::fuse(inputs, |inputs, _| kernel(inputs))),
         Err(inputs) => composed(inputs.map(tensor)),
     }
 }
@@ -311,9 +316,9 @@ macro_rules! computes {
 
         fn fuse<const N: usize>(
             inputs: [FloatTensor<Self>; N],
-            kernel: impl FnOnce([FloatTensor<Self>; N]) -> Fused<Self, N>,
+            kernel: impl FnOnce([FloatTensor<Self>; N], [bool; N]) -> Fused<Self, N>,
         ) -> FloatTensor<Self> {
-            kernel(inputs).output
+            kernel(inputs, [false; N]).output
         }
     };
 }
@@ -371,7 +376,7 @@ impl<B: TrainBackend, C: CheckpointStrategy> TrainBackend for Autodiff<B, C> {
 
     fn fuse<const N: usize>(
         inputs: [FloatTensor<Self>; N],
-        kernel: impl FnOnce([FloatTensor<B>; N]) -> Fused<B, N>,
+        kernel: impl FnOnce([FloatTensor<B>; N], [bool; N]) -> Fused<B, N>,
     ) -> FloatTensor<Self> {
         graph::track::<B, C, N>(inputs, kernel)
     }

@@ -62,12 +62,12 @@ impl Kernels for Flex {
         residual::add(x, branch, masks)
     }
 
-    fn fused_multiply([x, weight]: [FloatTensor<Self>; 2]) -> Fused<Self, 2> {
-        linear::project(x, weight)
+    fn fused_multiply(inputs: [FloatTensor<Self>; 2], needed: [bool; 2]) -> Fused<Self, 2> {
+        linear::project(inputs, needed)
     }
 
-    fn fused_affine([x, weight, bias]: [FloatTensor<Self>; 3]) -> Fused<Self, 3> {
-        linear::affine(x, weight, bias)
+    fn fused_affine(inputs: [FloatTensor<Self>; 3], needed: [bool; 3]) -> Fused<Self, 3> {
+        linear::affine(inputs, needed)
     }
 
     fn fused_look_up([table]: [FloatTensor<Self>; 1], ids: IntTensor<Self>) -> Fused<Self, 1> {

@@ -44,6 +44,14 @@ impl<'a> View<'a> {
         }
     }
 
+    pub(super) fn height(self) -> usize {
+        self.shape[0]
+    }
+
+    pub(super) fn width(self) -> usize {
+        self.shape[1]
+    }
+
     /// Whether all of its numbers are there.
     fn is_whole(&self) -> bool {
         let [rows, columns] = self.shape.map(|size| size.checked_sub(1));

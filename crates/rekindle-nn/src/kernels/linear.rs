@@ -4,27 +4,25 @@ use burn_flex::{Flex, FlexTensor};
 use rayon::prelude::*;
 
 use super::gemm::{View, multiply, straight};
-use super::numbers::{Numbers, dims, rows_of_task, sum_vectors, tensor, vectorized};
+use super::numbers::{Numbers, rows_of_task, sum_vectors, tensor, vectorized};
 use super::{Fused, Kernel};
 
 /// See [`super::Kernels::fused_multiply`].
-pub(super) fn project(x: FlexTensor, weight: FlexTensor) -> Fused<Flex, 2> {
+pub(super) fn project(factors: [FlexTensor; 2], needed: [bool; 2]) -> Fused<Flex, 2> {
     Kernel::Multiply.count();
-    let factors = [x, weight].map(straight);
-    let output = product(&factors);
-    Fused::new(output, move |gradient, needed| {
+    let (output, kept) = product(factors, needed);
+    Fused::new(output, move |gradient, _| {
         Kernel::MultiplyBackward.count();
-        gradients(&factors, gradient, needed)
+        kept.gradients(gradient)
     })
 }
 
 /// See [`super::Kernels::fused_affine`].
-pub(super) fn affine(x: FlexTensor, weight: FlexTensor, bias: FlexTensor) -> Fused<Flex, 3> {
+pub(super) fn affine([x, weight, bias]: [FlexTensor; 3], needed: [bool; 3]) -> Fused<Flex, 3> {
     Kernel::Affine.count();
     let bias = Numbers::new(bias);
     let [width] = bias.dims();
-    let factors = [x, weight].map(straight);
-    let mut output = product(&factors);
+    let (mut output, kept) = product([x, weight], [needed[0], needed[1]]);
     let task = rows_of_task(width) * width;
     let chunks = output.storage_mut::<f32>().par_chunks_mut(task);
     chunks.for_each(|output| {
@@ -43,32 +41,45 @@ pub(super) fn affine(x: FlexTensor, weight: FlexTensor, bias: FlexTensor) -> Fus
     Fused::new(output, move |gradient: FlexTensor, needed| {
         Kernel::AffineBackward.count();
         let to_bias = needed[2].then(|| tensor(sum_rows(gradient.clone(), width), [width]));
-        let [to_x, to_weight] = gradients(&factors, gradient, [needed[0], needed[1]]);
+        let [to_x, to_weight] = kept.gradients(gradient);
         [to_x, to_weight, to_bias]
     })
 }
 
-fn product(factors: &[FlexTensor; 2]) -> FlexTensor {
-    let [x, weight] = factors.each_ref().map(View::new);
-    let [rows, _] = dims(&factors[0]);
-    let [_, width] = dims(&factors[1]);
-    tensor(multiply(x, weight), [rows, width])
+/// Of the factors of a product, those that a gradient of the other is made of.
+struct Kept {
+    x: Option<FlexTensor>,
+    weight: Option<FlexTensor>,
 }
 
-/// The gradients of both factors of a product.
-fn gradients(
-    factors: &[FlexTensor; 2],
-    gradient: FlexTensor,
-    needed: [bool; 2],
-) -> [Option<FlexTensor>; 2] {
-    let gradient = straight(gradient);
-    let up = View::new(&gradient);
+/// A product, and what its gradients will be made of.
+fn product(factors: [FlexTensor; 2], needed: [bool; 2]) -> (FlexTensor, Kept) {
+    let factors = factors.map(straight);
     let [x, weight] = factors.each_ref().map(View::new);
-    let shapes: [[usize; 2]; 2] = factors.each_ref().map(dims);
-    [
-        needed[0].then(|| tensor(multiply(up, weight.transposed()), shapes[0])),
-        needed[1].then(|| tensor(multiply(x.transposed(), up), shapes[1])),
-    ]
+    let output = tensor(multiply(x, weight), [x.height(), weight.width()]);
+    let [x, weight] = factors;
+    let kept = Kept {
+        x: needed[1].then_some(x),
+        weight: needed[0].then_some(weight),
+    };
+    (output, kept)
+}
+
+impl Kept {
+    /// The gradients of both factors.
+    fn gradients(&self, gradient: FlexTensor) -> [Option<FlexTensor>; 2] {
+        let gradient = straight(gradient);
+        let up = View::new(&gradient);
+        let to_x = self.weight.as_ref().map(|weight| {
+            let weight = View::new(weight).transposed();
+            tensor(multiply(up, weight), [up.height(), weight.width()])
+        });
+        let to_weight = self.x.as_ref().map(|x| {
+            let x = View::new(x).transposed();
+            tensor(multiply(x, up), [x.height(), up.width()])
+        });
+        [to_x, to_weight]
+    }
 }
 
 /// The sum of all rows.
@@ -90,4 +101,22 @@ fn sum_rows(x: FlexTensor, width: usize) -> Vec<f32> {
         );
     });
     sum_vectors(&sums, width)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_a_gradient_is_made_of_is_kept() {
+        let matrix = |shape: [usize; 2]| tensor(vec![1.0; shape[0] * shape[1]], shape);
+        let kept = |needed| product([matrix([2, 3]), matrix([3, 4])], needed).1;
+        let frozen = kept([true, false]);
+        assert!(frozen.x.is_none() && frozen.weight.is_some());
+        let lowest = kept([false, true]);
+        assert!(lowest.x.is_some() && lowest.weight.is_none());
+        let [to_x, to_weight] = frozen.gradients(matrix([2, 4]));
+        assert_eq!(Numbers::new(to_x.unwrap()).get(), [4.0; 6]);
+        assert!(to_weight.is_none());
+    }
 }
