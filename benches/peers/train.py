@@ -1,8 +1,8 @@
 # /// script
 # requires-python = ">=3.11"
 # dependencies = [
-#     "accelerate==1.15.0", "numpy==2.4.6", "safetensors==0.8.0", "scikit-learn==1.9.1", "scipy==1.17.1",
-#     "seqeval==1.2.2", "torch==2.15.0", "transformers==5.23.0",
+#     "accelerate==1.15.0", "numpy==2.4.6", "peft==0.21.2", "safetensors==0.8.0", "scikit-learn==1.9.1",
+#     "scipy==1.17.1", "seqeval==1.2.2", "torch==2.15.0", "transformers==5.24.0",
 # ]
 # ///
 """Fine-tunes an encoder with the Trainer of transformers, as a peer of `rekindle train`.
@@ -17,6 +17,7 @@ are the sorted ones of the training file; a word is tagged by its first piece, a
 The result, one JSON object on standard output and in the `--json` file, holds
     `arguments`, `versions`, `rows` and `valid_rows` (as read), `steps`
     `seconds` of training alone, without loading, tokenizing and evaluating
+    `first_step_at`: when the first step was done, in seconds since 1970
     `valid_loss`: mean over rows (classify, regress) or over the words that have a known tag (tag)
     `metrics`: accuracy (classify); entity precision, recall and F1 by seqeval, and word accuracy (tag);
         spearman, pearson and mse (regress)
@@ -27,8 +28,10 @@ import argparse
 import json
 import math
 import tempfile
+import time
 from pathlib import Path
 
+import peft
 import scipy
 import seqeval.metrics
 import torch
@@ -45,6 +48,7 @@ def arguments():
     parser.add_argument("--model", required=True, help="folder of a pre-trained encoder, or its id")
     parser.add_argument("--train", required=True, help="JSONL file to train on")
     parser.add_argument("--valid", required=True, help="JSONL file to evaluate on")
+    parser.add_argument("--method", choices=["full", "lora", "head"], default="full", help="what is trained")
     parser.add_argument("--rows", type=int, help="take the first rows of the training file only")
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--epochs", type=int, default=3)
@@ -163,6 +167,29 @@ def collator(tokenizer):
     return collate
 
 
+def prepared(model, method):
+    """The model with what is not trained frozen: rekindle's defaults of LoRA, or all that follows the last block."""
+    if method == "lora":
+        config = peft.LoraConfig(
+            task_type="SEQ_CLS", r=8, lora_alpha=16, lora_dropout=0.05, target_modules="all-linear"
+        )
+        return peft.get_peft_model(model, config)
+    if method == "head":
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad = name.startswith(("classifier", "bert.pooler"))
+    return model
+
+
+class FirstStep(transformers.TrainerCallback):
+    """Keeps the time at which the first step was done."""
+
+    def __init__(self):
+        self.at = None
+
+    def on_step_end(self, args, state, control, **kwargs):
+        self.at = self.at or time.time()
+
+
 def training_arguments(options, folder):
     return transformers.TrainingArguments(
         output_dir=folder,
@@ -186,6 +213,7 @@ def training_arguments(options, folder):
 
 
 def train(options, model, tokenizer, examples):
+    first_step = FirstStep()
     with tempfile.TemporaryDirectory() as folder:
         trainer = transformers.Trainer(
             model=model,
@@ -193,12 +221,14 @@ def train(options, model, tokenizer, examples):
             train_dataset=examples,
             data_collator=collator(tokenizer),
             processing_class=tokenizer,
+            callbacks=[first_step],
         )
         trainer.remove_callback(transformers.PrinterCallback)
         outcome = trainer.train()
     steps = [entry for entry in trainer.state.log_history if "loss" in entry]
     trace = {key: [float(entry[key]) for entry in steps] for key in ("loss", "grad_norm", "learning_rate")}
-    return {"steps": len(steps), "seconds": outcome.metrics["train_runtime"]}, trace
+    summary = {"steps": len(steps), "seconds": outcome.metrics["train_runtime"], "first_step_at": first_step.at}
+    return summary, trace
 
 
 @torch.no_grad()
@@ -233,6 +263,7 @@ def main():
     model = task.auto_class.from_pretrained(options.model, dtype=torch.float32, **task.config)
     train_examples = [task.encode(tokenizer, row, options.max_length) for row in train_rows]
     valid_examples = [task.encode(tokenizer, row, options.max_length) for row in valid_rows]
+    model = prepared(model, options.method)
     summary, trace = train(options, model, tokenizer, train_examples)
     valid_loss, logits = evaluate(model, tokenizer, valid_examples)
     result = {

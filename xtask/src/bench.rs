@@ -1,11 +1,12 @@
 //! `cargo xtask bench`: times training with the release binary, and beside it torch and transformers.
 //!
-//! Three cases: steps of a model of `MiniLM`'s shape with random weights, one epoch of SNIPS intents
-//! with real ones, and steps of a small decoder. Programs take turns, so that a busy moment of the machine hits both.
+//! Four cases: steps of a model of `MiniLM`'s shape with random weights, SNIPS intents with real ones, answers
+//! to many texts, and steps of a small decoder. Programs take turns, so that a busy moment of the machine hits both.
 
 mod checkpoint;
 mod decoder;
 mod epoch;
+mod predict;
 mod report;
 mod step;
 
@@ -26,7 +27,7 @@ const DOCUMENT: &str = "docs/benchmarks.md";
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Folder of sentence-transformers/all-MiniLM-L6-v2; without it, there is no epoch
+    /// Folder of sentence-transformers/all-MiniLM-L6-v2; without it, no real model is trained
     #[arg(long, value_name = "DIR", requires = "snips")]
     model: Option<PathBuf>,
     /// Folder with SNIPS as `intent.train.jsonl` and `intent.valid.jsonl`
@@ -41,7 +42,7 @@ pub(crate) struct Options {
     /// Python that has what `benches/peers/requirements.txt` lists
     #[arg(long, default_value = "python3")]
     python: PathBuf,
-    /// Runs of each program [default: 5 of the steps, 3 of the epoch]
+    /// Runs of each program [default: 5 of the steps, 3 of the others]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     repeats: Option<u16>,
     /// Steps that a run measures
@@ -78,18 +79,23 @@ pub(crate) fn run(root: &Path, options: &Options) -> anyhow::Result<()> {
         folder: tempfile::tempdir()?,
     };
     let steps = step::measure(&bench)?;
-    let epochs = match (&options.model, &options.snips) {
-        (Some(model), Some(snips)) => Some(epoch::measure(&bench, model, snips)?),
-        _ => None,
-    };
+    let (mut epochs, mut answers) = (Vec::new(), None);
+    if let (Some(model), Some(snips)) = (&options.model, &options.snips) {
+        epochs = epoch::measure(&bench, model, snips)?;
+        answers = Some(predict::measure(&bench, model, snips)?);
+    }
     let decoders = if options.decoder {
         decoder::measure(&bench)?
     } else {
         Vec::new()
     };
-    let report = Report::new(&bench, &steps, epochs.as_ref(), &decoders)?.to_string();
+    let mut report = Report::new(&bench, &steps)?;
+    report.add_epochs(&epochs);
+    report.add_answers(answers.as_ref());
+    report.add_decoders(&decoders);
+    let report = report.to_string();
     println!("{report}");
-    if options.peers && options.decoder && epochs.is_some() {
+    if options.peers && options.decoder && answers.is_some() {
         let path = root.join(DOCUMENT);
         let context = || format!("`{}`", path.display());
         let text = fs::read_to_string(&path).with_context(context)?;
@@ -104,8 +110,8 @@ impl Bench<'_> {
         self.folder.path().join(name)
     }
 
-    /// One epoch of full training, silent; `--set` and the rest come from the case.
-    fn train(&self) -> Command {
+    /// Training, silent; `--set` and the rest come from the case.
+    fn train(&self, epochs: &str) -> Command {
         let mut command = Command::new(&self.rekindle);
         command.args([
             "train",
@@ -114,7 +120,7 @@ impl Bench<'_> {
             "--dashboard",
             "none",
             "--epochs",
-            "1",
+            epochs,
         ]);
         command
     }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use cargo_metadata::MetadataCommand;
+use jiff::Timestamp;
 use serde_json::Value;
 
 /// How often a program's memory is looked at.
@@ -17,6 +18,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// What a program printed and what it took.
 pub(crate) struct Finished {
     pub(crate) stdout: String,
+    /// When it was started.
+    pub(crate) begun: Timestamp,
     /// From its start to its end.
     pub(crate) seconds: f64,
     /// Its highest resident memory, where the system tells.
@@ -26,7 +29,7 @@ pub(crate) struct Finished {
 /// Runs a program to its end; its complaints go to the terminal.
 pub(crate) fn finish(command: &mut Command) -> anyhow::Result<Finished> {
     let name = command.get_program().display().to_string();
-    let begun = Instant::now();
+    let (begun, clock) = (Timestamp::now(), Instant::now());
     let child = command
         .stdout(Stdio::piped())
         .spawn()
@@ -34,13 +37,14 @@ pub(crate) fn finish(command: &mut Command) -> anyhow::Result<Finished> {
     let process = child.id();
     let looking = thread::spawn(move || watch(process));
     let output = child.wait_with_output()?;
-    let seconds = begun.elapsed().as_secs_f64();
+    let seconds = clock.elapsed().as_secs_f64();
     if !output.status.success() {
         bail!("`{name}` failed: {}", output.status);
     }
     Ok(Finished {
         stdout: String::from_utf8(output.stdout)
             .with_context(|| format!("what `{name}` printed"))?,
+        begun,
         seconds,
         peak_bytes: looking.join().ok().flatten(),
     })

@@ -9,7 +9,7 @@ use cargo_metadata::MetadataCommand;
 /// Runs them under `AddressSanitizer`, for which rustc's nightly toolchain must be installed; what is built
 /// for it lies in a folder of its own.
 ///
-/// The project has no `unsafe` code: what is checked is how it calls the matrix products that have.
+/// The one block of `unsafe` code is there: that which hands memory to the crate of matrix products.
 pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
     let metadata = MetadataCommand::new().current_dir(root).no_deps().exec()?;
     // With a target that is named, the flags are not those of build scripts and macros.

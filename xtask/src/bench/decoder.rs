@@ -67,7 +67,7 @@ pub(super) fn measure(bench: &Bench) -> anyhow::Result<Vec<(Variant, Runs<Steps>
 fn ours(bench: &Bench, variant: Variant) -> anyhow::Result<Steps> {
     let run = tempfile::tempdir_in(bench.folder.path())?;
     let folder = bench.path("decoder");
-    let mut command = bench.train();
+    let mut command = bench.train("1");
     let recomputes = format!("model.gradient_checkpointing={}", variant.recomputes);
     program::flags(
         &mut command,

@@ -6,8 +6,9 @@ use std::process::Command;
 
 use anyhow::Context as _;
 
-use super::decoder::Variant;
-use super::epoch::Epoch;
+use super::decoder;
+use super::epoch::{self, Epoch};
+use super::predict::Answers;
 use super::step::{BATCH_SIZE, Steps, TOKENS, median};
 use super::{Bench, Runs};
 use crate::program;
@@ -39,20 +40,24 @@ enum Unit {
 }
 
 impl Report {
-    pub(super) fn new(
-        bench: &Bench,
-        steps: &Runs<Steps>,
-        epochs: Option<&Runs<Epoch>>,
-        decoders: &[(Variant, Runs<Steps>)],
-    ) -> anyhow::Result<Self> {
-        let mut rows = step_rows(steps);
-        rows.extend(epochs.map(epoch_rows).into_iter().flatten());
-        rows.extend(decoders.iter().flat_map(decoder_rows));
+    pub(super) fn new(bench: &Bench, steps: &Runs<Steps>) -> anyhow::Result<Self> {
         Ok(Self {
             setting: setting(bench, steps)?,
             command: command(bench),
-            rows,
+            rows: step_rows(steps),
         })
+    }
+
+    pub(super) fn add_epochs(&mut self, epochs: &[(epoch::Variant, Runs<Epoch>)]) {
+        self.rows.extend(epochs.iter().flat_map(epoch_rows));
+    }
+
+    pub(super) fn add_answers(&mut self, answers: Option<&Runs<Answers>>) {
+        self.rows.extend(answers.into_iter().flat_map(answer_rows));
+    }
+
+    pub(super) fn add_decoders(&mut self, decoders: &[(decoder::Variant, Runs<Steps>)]) {
+        self.rows.extend(decoders.iter().flat_map(decoder_rows));
     }
 }
 
@@ -69,7 +74,7 @@ fn step_rows(runs: &Runs<Steps>) -> Vec<Row> {
     ]
 }
 
-fn decoder_rows((variant, runs): &(Variant, Runs<Steps>)) -> Vec<Row> {
+fn decoder_rows((variant, runs): &(decoder::Variant, Runs<Steps>)) -> Vec<Row> {
     let name = |what: &str| format!("{}, {what}", variant.name);
     vec![
         row(name("step"), Unit::Seconds, runs, |run| {
@@ -79,26 +84,45 @@ fn decoder_rows((variant, runs): &(Variant, Runs<Steps>)) -> Vec<Row> {
     ]
 }
 
-fn epoch_rows(runs: &Runs<Epoch>) -> Vec<Row> {
+fn epoch_rows((variant, runs): &(epoch::Variant, Runs<Epoch>)) -> Vec<Row> {
+    let name = |what: &str| format!("{}, {what}", variant.name);
     vec![
-        row("epoch, training alone", Unit::Seconds, runs, |run| {
+        row(name("training alone"), Unit::Seconds, runs, |run| {
             Some(run.training_seconds)
         }),
-        row("epoch, whole process", Unit::Seconds, runs, |run| {
+        row(name("whole process"), Unit::Seconds, runs, |run| {
             Some(run.process_seconds)
         }),
-        row("epoch, peak memory", Unit::Bytes, runs, |run| {
-            run.peak_bytes
+        row(name("start to first step"), Unit::Seconds, runs, |run| {
+            Some(run.first_step_seconds)
         }),
-        row("epoch, accuracy after it", Unit::Share, runs, |run| {
+        row(name("peak memory"), Unit::Bytes, runs, |run| run.peak_bytes),
+        row(name("accuracy after it"), Unit::Share, runs, |run| {
             Some(run.accuracy)
         }),
         row(
-            "epoch, events and hashes by steps",
+            name("events and hashes by steps"),
             Unit::Share,
             runs,
             |run| run.record_share,
         ),
+    ]
+}
+
+fn answer_rows(runs: &Runs<Answers>) -> Vec<Row> {
+    vec![
+        row("predict, whole process", Unit::Seconds, runs, |run| {
+            Some(run.process_seconds)
+        }),
+        row(
+            "predict, beside the peer without loading",
+            Unit::Seconds,
+            runs,
+            |run| Some(run.answering_seconds),
+        ),
+        row("predict, peak memory", Unit::Bytes, runs, |run| {
+            run.peak_bytes
+        }),
     ]
 }
 

@@ -42,7 +42,7 @@ pub(super) fn measure(bench: &Bench) -> anyhow::Result<Runs<Steps>> {
 /// One epoch over the made rows through the binary: forward, backward, clipping and `AdamW`.
 fn ours(bench: &Bench) -> anyhow::Result<Steps> {
     let run = tempfile::tempdir_in(bench.folder.path())?;
-    let mut command = bench.train();
+    let mut command = bench.train("1");
     program::flags(
         &mut command,
         [
