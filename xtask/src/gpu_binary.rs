@@ -4,24 +4,31 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context as _, ensure};
-
-use crate::program;
+use anyhow::ensure;
+use cargo_metadata::MetadataCommand;
 
 /// What the file may weigh, to be carried to a machine.
 const MOST_BYTES: u64 = 60_000_000;
 
-/// Builds it with `flex`, `cuda` and `vulkan`, which need no toolkit here, and strips it.
+/// Builds it with `flex`, `cuda` and `vulkan`, which need no toolkit here, in the profile `gpu`.
 pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
-    let features = ["--no-default-features", "--features", "flex,cuda,vulkan"];
-    let built = program::build(root, &features)?;
-    let binary = built.with_file_name("rekindle-gpu");
-    fs::copy(built, &binary)?;
-    let status = Command::new("strip").arg(&binary).status();
-    let status = status.context("cannot start `strip`, which comes with a C compiler")?;
-    ensure!(status.success(), "`strip {}` failed", binary.display());
+    let mut command = Command::new("cargo");
+    command
+        .args(["rustc", "--profile", "gpu", "--package", "rekindle-cli"])
+        .args(["--bin", "rekindle", "--no-default-features"])
+        .args(["--features", "flex,cuda,vulkan"]);
+    // Functions of the same code become one, where rustc links with LLD; half of a GPU backend is such.
+    if cfg!(all(target_os = "linux", target_arch = "x86_64")) {
+        command.args(["--", "-Clink-arg=-Wl,--icf=all"]);
+    }
+    let status = command.current_dir(root).status()?;
+    ensure!(status.success(), "`cargo rustc --profile gpu` failed");
+    let metadata = MetadataCommand::new().current_dir(root).no_deps().exec()?;
+    let folder = metadata.target_directory.join("gpu");
+    let binary = folder.join("rekindle-gpu");
+    fs::copy(folder.join("rekindle"), &binary)?;
     let bytes = fs::metadata(&binary)?.len();
-    println!("{}: {:.1} MB", binary.display(), bytes as f64 / 1e6);
+    println!("{binary}: {:.1} MB", bytes as f64 / 1e6);
     ensure!(
         bytes < MOST_BYTES,
         "it has {bytes} bytes, more than {MOST_BYTES}"

@@ -79,15 +79,9 @@ pub(crate) fn rekindle(root: &Path, given: Option<&Path>) -> anyhow::Result<Path
         ensure!(binary.is_file(), "`{}` is not a file", binary.display());
         return Ok(binary.to_owned());
     }
-    build(root, &[])
-}
-
-/// The release binary with these features of cargo, after it was built.
-pub(crate) fn build(root: &Path, features: &[&str]) -> anyhow::Result<PathBuf> {
-    let package = ["build", "--release", "--package", "rekindle-cli"];
-    let build = [&package[..], features].concat();
+    let build = ["build", "--release", "--package", "rekindle-cli"];
     let status = Command::new("cargo")
-        .args(&build)
+        .args(build)
         .current_dir(root)
         .status()?;
     ensure!(status.success(), "`cargo {}` failed", build.join(" "));

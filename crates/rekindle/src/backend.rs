@@ -250,8 +250,11 @@ mod cuda {
             name: "cuda".to_owned(),
             reason,
         };
-        // Where the library is missing, cudarc panics.
+        // Where the library is missing, cudarc panics; that is no failure to be shown.
+        let hook = std::panic::take_hook();
+        std::panic::set_hook(Box::new(|_| {}));
         let has_driver = std::panic::catch_unwind(cudarc::driver::CudaContext::device_count);
+        std::panic::set_hook(hook);
         let count = match has_driver {
             Ok(Ok(count)) => count as usize,
             Ok(Err(error)) => return Err(missing(format!("the driver answers {error:?}"))),
