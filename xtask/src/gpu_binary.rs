@@ -17,9 +17,11 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
         .args(["rustc", "--profile", "gpu", "--package", "rekindle-cli"])
         .args(["--bin", "rekindle", "--no-default-features"])
         .args(["--features", "flex,cuda,vulkan"]);
-    // Functions of the same code become one, where rustc links with LLD; half of a GPU backend is such.
+    // An address that is known needs no entry in a table. Where rustc links with LLD, functions of the same
+    // code become one.
+    command.args(["--", "-Crelocation-model=static"]);
     if cfg!(all(target_os = "linux", target_arch = "x86_64")) {
-        command.args(["--", "-Clink-arg=-Wl,--icf=all"]);
+        command.arg("-Clink-arg=-Wl,--icf=all");
     }
     let status = command.current_dir(root).status()?;
     ensure!(status.success(), "`cargo rustc --profile gpu` failed");
