@@ -7,9 +7,9 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, bail, ensure};
-use cargo_metadata::MetadataCommand;
 use serde::Deserialize;
 
+use crate::program;
 use crate::sources::{self, Source};
 
 /// Runs the scripts whose path contains `filter`, in one virtual environment under `target`.
@@ -23,11 +23,14 @@ pub(crate) fn run(root: &Path, filter: &str) -> anyhow::Result<()> {
         "no reference script has `{filter}` in its path"
     );
 
-    let metadata = MetadataCommand::new().current_dir(root).no_deps().exec()?;
-    let environment = metadata.target_directory.join("venv");
+    let environment = program::target_folder(root)?.join("venv");
     let python = environment.join("bin/python");
     if !python.exists() {
-        call(Command::new("python3").args(["-m", "venv", environment.as_str()]))?;
+        call(
+            Command::new("python3")
+                .args(["-m", "venv"])
+                .arg(&environment),
+        )?;
     }
     for script in scripts {
         println!("==> {}", script.path);

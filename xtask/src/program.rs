@@ -80,13 +80,24 @@ pub(crate) fn rekindle(root: &Path, given: Option<&Path>) -> anyhow::Result<Path
         return Ok(binary.to_owned());
     }
     let build = ["build", "--release", "--package", "rekindle-cli"];
+    cargo(root, &build)?;
+    Ok(target_folder(root)?.join("release/rekindle"))
+}
+
+/// Runs cargo with these arguments.
+pub(crate) fn cargo(root: &Path, arguments: &[&str]) -> anyhow::Result<()> {
     let status = Command::new("cargo")
-        .args(build)
+        .args(arguments)
         .current_dir(root)
         .status()?;
-    ensure!(status.success(), "`cargo {}` failed", build.join(" "));
+    ensure!(status.success(), "`cargo {}` failed", arguments.join(" "));
+    Ok(())
+}
+
+/// Where cargo puts what it builds.
+pub(crate) fn target_folder(root: &Path) -> anyhow::Result<PathBuf> {
     let metadata = MetadataCommand::new().current_dir(root).no_deps().exec()?;
-    Ok(metadata.target_directory.join("release/rekindle").into())
+    Ok(metadata.target_directory.into())
 }
 
 /// A script of `benches/peers` that needs no network.

@@ -4,21 +4,21 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, ensure};
-use cargo_metadata::MetadataCommand;
+
+use crate::program;
 
 /// Runs them under `AddressSanitizer`, for which rustc's nightly toolchain must be installed; what is built
 /// for it lies in a folder of its own.
 ///
 /// The one block of `unsafe` code is there: that which hands memory to the crate of matrix products.
 pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
-    let metadata = MetadataCommand::new().current_dir(root).no_deps().exec()?;
     // With a target that is named, the flags are not those of build scripts and macros.
     let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let status = Command::new("cargo")
         .args(["+nightly", "test", "--package", "rekindle-nn"])
         .args(["--lib", "--test", "kernels", "--target", &target])
         .arg("--target-dir")
-        .arg(metadata.target_directory.join("sanitize"))
+        .arg(program::target_folder(root)?.join("sanitize"))
         .env("RUSTFLAGS", "-Zsanitizer=address")
         // What is allocated once and kept until the end is no leak.
         .env("ASAN_OPTIONS", "detect_leaks=0")

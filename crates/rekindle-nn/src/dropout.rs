@@ -35,7 +35,7 @@ impl Dropout {
         x: Tensor<B, D>,
         noise: Option<Noise>,
     ) -> Tensor<B, D> {
-        match noise.filter(|_| self.probability > 0.0) {
+        match self.active(noise) {
             Some(noise) => B::drop_out(x, self, noise),
             None => x,
         }
@@ -51,8 +51,7 @@ impl Dropout {
         branch: Tensor<B, 2>,
         noise: Option<Noise>,
     ) -> Tensor<B, 2> {
-        let noise = noise.filter(|_| self.probability > 0.0);
-        B::add(x, branch, noise.map(|noise| (self, noise)))
+        B::add(x, branch, self.active(noise).map(|noise| (self, noise)))
     }
 
     /// [`Self::forward`] composed of Burn's operations.
@@ -61,7 +60,7 @@ impl Dropout {
         x: Tensor<B, D>,
         noise: Option<Noise>,
     ) -> Tensor<B, D> {
-        let Some(noise) = noise.filter(|_| self.probability > 0.0) else {
+        let Some(noise) = self.active(noise) else {
             return x;
         };
         let shape = x.shape();
@@ -73,7 +72,12 @@ impl Dropout {
 
     /// Its factors, where any element is dropped.
     pub(crate) fn factors(&self, noise: Option<Noise>) -> Option<Factors> {
-        let noise = noise.filter(|_| self.probability > 0.0)?;
+        let noise = self.active(noise)?;
         Some(noise.factors(self.site as u64, self.probability))
+    }
+
+    /// The noise, where any element is dropped.
+    fn active(&self, noise: Option<Noise>) -> Option<Noise> {
+        noise.filter(|_| self.probability > 0.0)
     }
 }

@@ -1,7 +1,5 @@
 //! Training steps of a decoder of 12 layers, 512 wide: all weights or adapters, states kept or computed again.
 
-use serde::Serialize;
-
 use super::step::{Steps, WARM_UP_STEPS, peer_steps, steps_of};
 use super::{Bench, Runs};
 use crate::program;
@@ -14,14 +12,14 @@ const REPEATS: u16 = 3;
 const SCRIPT: &str = "decoder.py";
 
 /// What is trained, and what is kept of a forward pass.
-#[derive(Clone, Copy, Serialize)]
+#[derive(Clone, Copy)]
 pub(super) struct Variant {
     pub(super) name: &'static str,
     method: &'static str,
     recomputes: bool,
 }
 
-pub(super) const VARIANTS: [Variant; 4] = [
+const VARIANTS: [Variant; 4] = [
     Variant {
         name: "decoder, full",
         method: "full",

@@ -17,7 +17,7 @@ pub(super) const MAX_LENGTH: &str = "64";
 const SEED: &str = "0";
 
 /// What is trained, and for how long.
-#[derive(Clone, Copy, Serialize)]
+#[derive(Clone, Copy)]
 pub(super) struct Variant {
     pub(super) name: &'static str,
     method: &'static str,
@@ -25,7 +25,7 @@ pub(super) struct Variant {
     epochs: &'static str,
 }
 
-pub(super) const VARIANTS: [Variant; 3] = [
+const VARIANTS: [Variant; 3] = [
     Variant {
         name: "SNIPS, full",
         method: "full",

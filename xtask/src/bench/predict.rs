@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 use serde::Serialize;
@@ -74,7 +75,7 @@ fn texts(train: &Path) -> anyhow::Result<String> {
 
 fn ours(bench: &Bench, model: &Path, texts: &Path) -> anyhow::Result<Answers> {
     let answers = bench.path("answers.jsonl");
-    let mut command = std::process::Command::new(&bench.rekindle);
+    let mut command = Command::new(&bench.rekindle);
     program::flags(
         command.arg("predict"),
         [

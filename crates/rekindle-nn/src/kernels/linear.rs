@@ -38,7 +38,7 @@ pub(super) fn affine([x, weight, bias]: [FlexTensor; 3], needed: [bool; 3]) -> F
             },
         );
     });
-    Fused::new(output, move |gradient: FlexTensor, needed| {
+    Fused::new(output, move |gradient: FlexTensor, _| {
         Kernel::AffineBackward.count();
         let to_bias = needed[2].then(|| tensor(sum_rows(gradient.clone(), width), [width]));
         let [to_x, to_weight] = kept.gradients(gradient);
