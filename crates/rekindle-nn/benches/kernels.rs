@@ -15,8 +15,8 @@ use burn_flex::{Flex, FlexDevice};
 use criterion::measurement::{Measurement, ValueFormatter, WallTime};
 use criterion::{Criterion, criterion_group, criterion_main};
 use rekindle_nn::{
-    Activation, AdamWStep, Dropout, Heads, LayerNorm, Linear, Masks, Noise, Rotary, RotaryScaling,
-    Rows, SelfAttention, TrainBackend, rotate, set_kernels, uniform,
+    Activation, AdamWStep, AdapterPass, Dropout, Heads, LayerNorm, Linear, Masks, Noise, Rotary,
+    RotaryScaling, Rows, SelfAttention, TrainBackend, rotate, set_kernels, uniform,
 };
 
 type B = Autodiff<Flex>;
@@ -32,6 +32,7 @@ const WIDTH: usize = 384;
 const HEADS: usize = 12;
 const INNER: usize = 1536;
 const WORDS: usize = 8192;
+const RANK: usize = 8;
 
 const NOISE: Noise = Noise {
     seed: 5,
@@ -213,6 +214,19 @@ fn tables(c: &mut Bench) {
     });
     compare(c, "linear without a bias", || {
         B::multiply(x.clone(), weight.clone())
+    });
+    let adapter = [matrix(6, [WIDTH, RANK]), matrix(7, [RANK, INNER])];
+    compare(c, "linear with an adapter", || {
+        let [a, b] = adapter.clone();
+        let pass = AdapterPass {
+            scale: 2.0,
+            dropout: None,
+        };
+        B::adapt(
+            [x.clone(), weight.clone().detach(), a, b],
+            Some(bias.clone().detach()),
+            pass,
+        )
     });
     let ids: Vec<i32> = (0..SLOTS as i32).map(|at| at * 31 % WORDS as i32).collect();
     let ids = Tensor::<B, 1, Int>::from_data(ids.as_slice(), &FlexDevice);

@@ -4,7 +4,7 @@ mod attention;
 
 use burn::tensor::{DType, Int, Tensor, activation, backend::Backend};
 
-use crate::{AdamWStep, Dropout, Noise, cast};
+use crate::{AdamWStep, AdapterPass, Dropout, Noise, cast};
 
 pub(crate) use attention::{attend, attend_cached};
 
@@ -48,6 +48,26 @@ pub(crate) fn add<B: Backend>(
         None => branch,
     };
     branch + x
+}
+
+/// See [`TrainBackend::adapt`].
+pub(crate) fn adapt<B: Backend>(
+    [x, weight, a, b]: [Tensor<B, 2>; 4],
+    bias: Option<Tensor<B, 1>>,
+    pass: AdapterPass<'_>,
+) -> Tensor<B, 2> {
+    let y = x.clone().matmul(weight);
+    let y = match bias {
+        Some(bias) => y + bias.unsqueeze(),
+        None => y,
+    };
+    let x = match pass.dropout {
+        Some((dropout, noise)) => dropout.compose(x, Some(noise)),
+        None => x,
+    };
+    // Scaled where it is narrowest.
+    let narrow = x.matmul(a) * pass.scale;
+    y + narrow.matmul(b)
 }
 
 /// See [`TrainBackend::affine`].

@@ -51,7 +51,12 @@ impl Dropout {
         branch: Tensor<B, 2>,
         noise: Option<Noise>,
     ) -> Tensor<B, 2> {
-        B::add(x, branch, self.active(noise).map(|noise| (self, noise)))
+        B::add(x, branch, self.with(noise))
+    }
+
+    /// Itself with the noise, where any element is dropped.
+    pub(crate) fn with(&self, noise: Option<Noise>) -> Option<(&Self, Noise)> {
+        self.active(noise).map(|noise| (self, noise))
     }
 
     /// [`Self::forward`] composed of Burn's operations.

@@ -9,6 +9,7 @@
 )]
 
 mod activation;
+mod adapter;
 mod attention;
 mod dropout;
 mod embedding;
@@ -33,7 +34,7 @@ use burn::tensor::{
     ops::{FloatTensor, IntTensor},
 };
 
-use crate::{Dropout, Heads, Noise, Rows};
+use crate::{AdapterPass, Dropout, Heads, Noise, Rows};
 
 pub(crate) use flex::{adamw_update, sum_of_squares, zeros};
 pub use switch::{Kernel, kernel_calls, set_kernels};
@@ -156,6 +157,24 @@ pub trait Kernels: Backend {
 
     /// An input by a weight, and a bias.
     fn fused_affine(_inputs: [FloatTensor<Self>; 3], _needed: [bool; 3]) -> Fused<Self, 3> {
+        unreachable!("no kernel is ready")
+    }
+
+    /// An input by a weight, and by an adapter's two factors.
+    fn fused_adapt(
+        _inputs: [FloatTensor<Self>; 4],
+        _needed: [bool; 4],
+        _pass: AdapterPass<'_>,
+    ) -> Fused<Self, 4> {
+        unreachable!("no kernel is ready")
+    }
+
+    /// An input by a weight and by an adapter's two factors, and a bias.
+    fn fused_adapt_affine(
+        _inputs: [FloatTensor<Self>; 5],
+        _needed: [bool; 5],
+        _pass: AdapterPass<'_>,
+    ) -> Fused<Self, 5> {
         unreachable!("no kernel is ready")
     }
 

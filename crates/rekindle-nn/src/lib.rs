@@ -53,7 +53,7 @@ pub use roles::{CausalLm, Classifier, Depth, Input, LanguageModel, MaskedLm, Mod
 pub use rotary::{Rotary, RotaryScaling, rotate};
 pub use rows::Rows;
 pub use state::{export_trainable, restore_trainable};
-pub use train_backend::{AdamWStep, TrainBackend};
+pub use train_backend::{AdamWStep, AdapterPass, TrainBackend};
 pub use weights::{
     CheckpointNames, ExportedTensor, LoadReport, ReadError, ShapeMismatch, TensorSource,
     WeightsError, export, export_scaffold, is_transposed, load, tensor_name,

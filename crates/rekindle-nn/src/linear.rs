@@ -3,7 +3,7 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, backend::Backend};
 
-use crate::{Dropout, Noise, TrainBackend, lazy_parameter};
+use crate::{AdapterPass, Dropout, Noise, TrainBackend, lazy_parameter};
 
 /// `y = x W + b`, and `+ s (x A) B` where it carries an adapter.
 #[derive(Module, Debug)]
@@ -53,17 +53,15 @@ impl<B: TrainBackend> Linear<B> {
     /// - x: `[N, inputs]`
     /// - output: `[N, outputs]`
     pub fn forward(&self, x: Tensor<B, 2>, noise: Option<Noise>) -> Tensor<B, 2> {
-        let change = self
-            .adapter
-            .as_ref()
-            .map(|adapter| adapter.forward(x.clone(), noise));
-        let y = match &self.bias {
-            Some(bias) => B::affine(x, self.weight.val(), bias.val()),
-            None => B::multiply(x, self.weight.val()),
-        };
-        match change {
-            Some(change) => B::add(y, change, None),
-            None => y,
+        let weight = self.weight.val();
+        let bias = self.bias.as_ref().map(Param::val);
+        match (&self.adapter, bias) {
+            (Some(adapter), bias) => {
+                let inputs = [x, weight, adapter.lora_a.val(), adapter.lora_b.val()];
+                B::adapt(inputs, bias, adapter.pass(noise))
+            }
+            (None, Some(bias)) => B::affine(x, weight, bias),
+            (None, None) => B::multiply(x, weight),
         }
     }
 }
@@ -94,13 +92,11 @@ impl<B: Backend> LoraAdapter<B> {
     pub(crate) fn change(&self) -> Tensor<B, 2> {
         self.lora_a.val().matmul(self.lora_b.val()) * self.scale
     }
-}
 
-impl<B: TrainBackend> LoraAdapter<B> {
-    fn forward(&self, x: Tensor<B, 2>, noise: Option<Noise>) -> Tensor<B, 2> {
-        let x = self.dropout.forward(x, noise);
-        // Scaled where it is narrowest.
-        let narrow = B::multiply(x, self.lora_a.val()) * self.scale;
-        B::multiply(narrow, self.lora_b.val())
+    fn pass(&self, noise: Option<Noise>) -> AdapterPass<'_> {
+        AdapterPass {
+            scale: self.scale,
+            dropout: self.dropout.with(noise),
+        }
     }
 }

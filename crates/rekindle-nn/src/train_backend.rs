@@ -174,6 +174,34 @@ pub trait TrainBackend: Kernels {
         }
     }
 
+    /// `x W + b + s drop_out(x) A B`, a linear layer that carries a low-rank adapter (Hu et al., 2021).
+    ///
+    /// # Shapes
+    /// - inputs: x, `[N, inputs]`; weight, `[inputs, outputs]`; A, `[inputs, rank]`; B, `[rank, outputs]`
+    /// - bias: `[outputs]`; output: `[N, outputs]`
+    fn adapt(
+        inputs: [Tensor<Self, 2>; 4],
+        bias: Option<Tensor<Self, 1>>,
+        pass: AdapterPass<'_>,
+    ) -> Tensor<Self, 2> {
+        let inputs = match ready::<Self, 4>(inputs.map(primitive)) {
+            Ok(inputs) => inputs,
+            Err(inputs) => return composed::adapt(inputs.map(tensor), bias, pass),
+        };
+        tensor(match bias {
+            Some(bias) => {
+                let [x, weight, a, b] = inputs;
+                let inputs = [x, weight, a, b, primitive(bias)];
+                Self::fuse(inputs, |inputs, needed| {
+                    Self::Plain::fused_adapt_affine(inputs, needed, pass)
+                })
+            }
+            None => Self::fuse(inputs, |inputs, needed| {
+                Self::Plain::fused_adapt(inputs, needed, pass)
+            }),
+        })
+    }
+
     /// The rows of a table with these ids.
     ///
     /// # Shapes
@@ -276,6 +304,15 @@ fn primitive<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> FloatTensor<B>
 
 fn tensor<B: Backend, const D: usize>(primitive: FloatTensor<B>) -> Tensor<B, D> {
     Tensor::from_primitive(TensorPrimitive::Float(primitive))
+}
+
+/// Of an adapter's [`TrainBackend::adapt`], what is not a tensor.
+#[derive(Clone, Copy, Debug)]
+pub struct AdapterPass<'a> {
+    /// Factor on the adapter's part.
+    pub scale: f64,
+    /// Drops elements of the adapter's input, where its probability is above zero.
+    pub dropout: Option<(&'a Dropout, Noise)>,
 }
 
 /// The numbers of one [`TrainBackend::adamw_update`].

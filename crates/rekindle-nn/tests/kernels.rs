@@ -6,8 +6,8 @@ use burn::tensor::{Int, Tensor, TensorData};
 use burn_autodiff::Autodiff;
 use burn_flex::{Flex, FlexDevice};
 use rekindle_nn::{
-    AdamWStep, Dropout, Heads, Kernel, Masks, Noise, Rotary, RotaryScaling, Rows, Sight,
-    TrainBackend, kernel_calls, rotate, set_kernels, uniform,
+    AdamWStep, AdapterPass, Dropout, Heads, Kernel, Masks, Noise, Rotary, RotaryScaling, Rows,
+    Sight, TrainBackend, kernel_calls, rotate, set_kernels, uniform,
 };
 
 type B = Autodiff<Flex>;
@@ -274,6 +274,51 @@ fn linear_layers_and_tables_equal_the_composed_ones() {
             run(B::look_up(table.clone(), ids), &[&table], &[])
         });
     }
+}
+
+#[test]
+fn layers_with_adapters_equal_the_composed_ones() {
+    let _alone = alone();
+    let kernels = [Kernel::Adapt, Kernel::AdaptBackward];
+    for (rows, inputs, outputs) in [(1, 1, 1), (5, 3, 2), (200, 65, 33), (130, 90, 110)] {
+        for (probability, is_frozen) in [(0.0, true), (0.0, false), (0.3, true), (0.3, false)] {
+            let dropout = Dropout::new(probability, 9);
+            let pass = AdapterPass {
+                scale: 1.7,
+                dropout: (probability > 0.0).then_some((&dropout, NOISE)),
+            };
+            let factors = || {
+                let weight = matrix(2, [inputs, outputs], 1.0);
+                [
+                    matrix(1, [rows, inputs], 1.0),
+                    if is_frozen { weight.detach() } else { weight },
+                    matrix(3, [inputs, 4], 1.0),
+                    matrix(4, [4, outputs], 1.0),
+                ]
+            };
+            let what = format!(
+                "[{rows}, {inputs}] to {outputs}, dropout {probability}, frozen: {is_frozen}"
+            );
+            compare(&what, &kernels, || {
+                let inputs = factors();
+                let y = B::adapt(inputs.clone(), None, pass);
+                run(y, &trained(&inputs, is_frozen), &[])
+            });
+            compare(&format!("{what}, a bias"), &kernels, || {
+                let inputs = factors();
+                let bias = vector(5, outputs, 1.0);
+                let y = B::adapt(inputs.clone(), Some(bias.clone()), pass);
+                run(y, &trained(&inputs, is_frozen), &[&bias])
+            });
+        }
+    }
+}
+
+/// Input, weight and factors, without the weight where it is frozen.
+fn trained(inputs: &[Tensor<B, 2>; 4], is_frozen: bool) -> Vec<&Tensor<B, 2>> {
+    let is_trained = |(index, _): &(usize, _)| *index != 1 || !is_frozen;
+    let inputs = inputs.iter().enumerate().filter(is_trained);
+    inputs.map(|(_, input)| input).collect()
 }
 
 #[test]

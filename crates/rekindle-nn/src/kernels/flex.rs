@@ -9,10 +9,11 @@ use burn_flex::{Flex, FlexTensor};
 use super::numbers::{Numbers, has_fused_multiply_add, own, tensor};
 use super::{Fused, Kernels, Unary};
 use super::{
-    activation, attention, dropout, embedding, linear, loss, norm, optimizer, residual, rotary,
-    switch,
+    activation, adapter, attention, dropout, embedding, linear, loss, norm, optimizer, residual,
+    rotary, switch,
 };
-use crate::{AdamWStep, Dropout, Heads, Noise, Rows};
+use crate::noise::Factors;
+use crate::{AdamWStep, AdapterPass, Dropout, Heads, Noise, Rows};
 
 impl Kernels for Flex {
     fn are_ready(inputs: &[&FloatTensor<Self>]) -> bool {
@@ -58,8 +59,7 @@ impl Kernels for Flex {
         [x, branch]: [FloatTensor<Self>; 2],
         dropout: Option<(&Dropout, Noise)>,
     ) -> Fused<Self, 2> {
-        let masks = dropout.and_then(|(dropout, noise)| dropout.factors(Some(noise)));
-        residual::add(x, branch, masks)
+        residual::add(x, branch, masks(dropout))
     }
 
     fn fused_multiply(inputs: [FloatTensor<Self>; 2], needed: [bool; 2]) -> Fused<Self, 2> {
@@ -68,6 +68,22 @@ impl Kernels for Flex {
 
     fn fused_affine(inputs: [FloatTensor<Self>; 3], needed: [bool; 3]) -> Fused<Self, 3> {
         linear::affine(inputs, needed)
+    }
+
+    fn fused_adapt(
+        inputs: [FloatTensor<Self>; 4],
+        needed: [bool; 4],
+        pass: AdapterPass<'_>,
+    ) -> Fused<Self, 4> {
+        adapter::project(inputs, needed, settings(pass))
+    }
+
+    fn fused_adapt_affine(
+        inputs: [FloatTensor<Self>; 5],
+        needed: [bool; 5],
+        pass: AdapterPass<'_>,
+    ) -> Fused<Self, 5> {
+        adapter::affine(inputs, needed, settings(pass))
     }
 
     fn fused_look_up([table]: [FloatTensor<Self>; 1], ids: IntTensor<Self>) -> Fused<Self, 1> {
@@ -83,6 +99,18 @@ impl Kernels for Flex {
         targets: IntTensor<Self>,
     ) -> Fused<Self, 1> {
         loss::cross_entropy_sum(logits, &targets)
+    }
+}
+
+/// What a dropout multiplies by, where there is one.
+fn masks(dropout: Option<(&Dropout, Noise)>) -> Option<Factors> {
+    dropout.and_then(|(dropout, noise)| dropout.factors(Some(noise)))
+}
+
+fn settings(pass: AdapterPass<'_>) -> adapter::Settings {
+    adapter::Settings {
+        scale: pass.scale as f32,
+        masks: masks(pass.dropout),
     }
 }
 

@@ -76,10 +76,25 @@ pub(super) fn straight(tensor: FlexTensor) -> FlexTensor {
 /// # Panics
 /// If the matrices do not fit together.
 pub(super) fn multiply(left: View<'_>, right: View<'_>) -> Vec<f32> {
+    compute(left, right, None)
+}
+
+/// `output + left · right`, row after row.
+///
+/// # Panics
+/// If the matrices do not fit together.
+pub(super) fn multiply_onto(output: Vec<f32>, left: View<'_>, right: View<'_>) -> Vec<f32> {
+    compute(left, right, Some(output))
+}
+
+fn compute(left: View<'_>, right: View<'_>, base: Option<Vec<f32>>) -> Vec<f32> {
     let ([height, length], [depth, width]) = (left.shape, right.shape);
     assert_eq!(length, depth, "a row of the one is a column of the other");
     assert!(left.is_whole() && right.is_whole(), "numbers are missing");
     let size = height * width;
+    let is_added = base.is_some();
+    let mut output = base.unwrap_or_else(|| Vec::with_capacity(size));
+    assert!(!is_added || output.len() == size, "an output has its size");
     let threads = if size.saturating_mul(length) < SHARED {
         Parallelism::None
     } else {
@@ -87,13 +102,13 @@ pub(super) fn multiply(left: View<'_>, right: View<'_>) -> Vec<f32> {
     };
     let [left_row, left_column] = left.strides.map(|stride| stride as isize);
     let [right_row, right_column] = right.strides.map(|stride| stride as isize);
-    let mut output: Vec<f32> = Vec::with_capacity(size);
     #[expect(
         unsafe_code,
         reason = "no crate multiplies into memory that is not cleared"
     )]
     // SAFETY: the factors' last numbers are within their slices, so all are. The output has room for
-    // `size` numbers, which nobody else sees; `gemm` writes each of them, and reads none when told not to.
+    // `size` numbers, which nobody else sees; `gemm` writes each of them, and reads them only where they
+    // are there.
     unsafe {
         gemm(
             height,
@@ -102,14 +117,14 @@ pub(super) fn multiply(left: View<'_>, right: View<'_>) -> Vec<f32> {
             output.as_mut_ptr(),
             1,
             width as isize,
-            false,
+            is_added,
             left.numbers.as_ptr(),
             left_column,
             left_row,
             right.numbers.as_ptr(),
             right_column,
             right_row,
-            0.0,
+            if is_added { 1.0 } else { 0.0 },
             1.0,
             false,
             false,
@@ -169,11 +184,14 @@ mod tests {
                 let factors = [change(a.clone()), change(b.clone())].map(primitive);
                 let [left, right] = factors.each_ref().map(View::new);
                 let found = multiply(left, right);
-                assert_eq!(found.len(), height * width);
-                for (index, found) in found.into_iter().enumerate() {
+                let onto = multiply_onto(vec![0.5; height * width], left, right);
+                assert_eq!([found.len(), onto.len()], [height * width; 2]);
+                for (index, (found, onto)) in found.into_iter().zip(onto).enumerate() {
                     let terms = row[index / width].iter().zip(&column[index % width]);
                     let expected: f32 = terms.map(|(a, b)| a * b).sum();
-                    assert!((found - expected).abs() < 1e-4, "{found}, not {expected}");
+                    for found in [found, onto - 0.5] {
+                        assert!((found - expected).abs() < 1e-4, "{found}, not {expected}");
+                    }
                 }
             }
         }
@@ -189,6 +207,14 @@ mod tests {
         let factors = [matrix([2, 3]), matrix([2, 3])].map(primitive);
         let [left, right] = factors.each_ref().map(View::new);
         multiply(left, right);
+    }
+
+    #[test]
+    #[should_panic(expected = "an output has its size")]
+    fn an_output_of_another_size_is_refused() {
+        let factor = primitive(matrix([2, 2]));
+        let view = View::new(&factor);
+        multiply_onto(vec![0.0; 3], view, view);
     }
 
     #[test]

@@ -20,11 +20,21 @@ pub(super) fn project(factors: [FlexTensor; 2], needed: [bool; 2]) -> Fused<Flex
 /// See [`super::Kernels::fused_affine`].
 pub(super) fn affine([x, weight, bias]: [FlexTensor; 3], needed: [bool; 3]) -> Fused<Flex, 3> {
     Kernel::Affine.count();
+    let (mut output, kept) = product([x, weight], [needed[0], needed[1]]);
+    add_to_rows(output.storage_mut(), bias);
+    Fused::new(output, move |gradient: FlexTensor, _| {
+        Kernel::AffineBackward.count();
+        let to_bias = needed[2].then(|| sum_rows(gradient.clone()));
+        let [to_x, to_weight] = kept.gradients(gradient);
+        [to_x, to_weight, to_bias]
+    })
+}
+
+/// Adds a bias to all rows.
+pub(super) fn add_to_rows(output: &mut [f32], bias: FlexTensor) {
     let bias = Numbers::new(bias);
     let [width] = bias.dims();
-    let (mut output, kept) = product([x, weight], [needed[0], needed[1]]);
-    let task = rows_of_task(width) * width;
-    let chunks = output.storage_mut::<f32>().par_chunks_mut(task);
+    let chunks = output.par_chunks_mut(rows_of_task(width) * width);
     chunks.for_each(|output| {
         let bias = bias.get();
         vectorized(
@@ -38,12 +48,6 @@ pub(super) fn affine([x, weight, bias]: [FlexTensor; 3], needed: [bool; 3]) -> F
             },
         );
     });
-    Fused::new(output, move |gradient: FlexTensor, _| {
-        Kernel::AffineBackward.count();
-        let to_bias = needed[2].then(|| tensor(sum_rows(gradient.clone(), width), [width]));
-        let [to_x, to_weight] = kept.gradients(gradient);
-        [to_x, to_weight, to_bias]
-    })
 }
 
 /// Of the factors of a product, those that a gradient of the other is made of.
@@ -82,9 +86,10 @@ impl Kept {
     }
 }
 
-/// The sum of all rows.
-fn sum_rows(x: FlexTensor, width: usize) -> Vec<f32> {
+/// The sum of all rows: the gradient of a bias.
+pub(super) fn sum_rows(x: FlexTensor) -> FlexTensor {
     let x = Numbers::new(x);
+    let [_, width] = x.dims();
     let task = rows_of_task(width) * width;
     let mut sums = vec![0.0; x.get().len().div_ceil(task) * width];
     let chunks = sums.par_chunks_mut(width).zip(x.get().par_chunks(task));
@@ -100,7 +105,7 @@ fn sum_rows(x: FlexTensor, width: usize) -> Vec<f32> {
             },
         );
     });
-    sum_vectors(&sums, width)
+    tensor(sum_vectors(&sums, width), [width])
 }
 
 #[cfg(test)]

@@ -44,6 +44,10 @@ pub enum Kernel {
     Affine,
     /// Its gradients.
     AffineBackward,
+    /// A linear layer that carries an adapter.
+    Adapt,
+    /// Its gradients.
+    AdaptBackward,
     /// Rows of a table.
     LookUp,
     /// Its gradient.
@@ -64,7 +68,7 @@ pub enum Kernel {
 
 impl Kernel {
     /// All of them.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 28] = [
         Self::Attend,
         Self::AttendBackward,
         Self::NormalizeLayer,
@@ -83,6 +87,8 @@ impl Kernel {
         Self::MultiplyBackward,
         Self::Affine,
         Self::AffineBackward,
+        Self::Adapt,
+        Self::AdaptBackward,
         Self::LookUp,
         Self::LookUpBackward,
         Self::Rotate,
