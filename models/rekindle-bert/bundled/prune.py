@@ -124,11 +124,8 @@ class Student:
         found, goals = plain[self.real], (goals @ self.down)[self.real]
         centered = found - found.mean(0)
         weight = (centered * (goals - goals.mean(0))).mean(0) / centered.square().mean(0)
-        self.keep(name, (weight, goals.mean(0) - weight * found.mean(0)))
-        self.states = layer_norm(sums, (self.width,), *self.last(name), eps=EPSILON)
-
-    def last(self, name):
-        return self.tensors[f"{name}.weight"], self.tensors[f"{name}.bias"]
+        layer = self.keep(name, (weight, goals.mean(0) - weight * found.mean(0)))
+        self.states = layer_norm(sums, (self.width,), *layer, eps=EPSILON)
 
     def add(self, name, features, sums, goals):
         """What a layer adds to the states, and the norm after it; `sums` are the teacher's before its norm."""
