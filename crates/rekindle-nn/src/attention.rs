@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::{Tensor, backend::Backend};
 
-use crate::{Dropout, Heads, Linear, Masks, Rows, TrainBackend};
+use crate::{Dropout, Heads, Linear, Masks, Rows, Sight, TrainBackend};
 
 /// Projections to queries, keys and values, and scaled dot-product attention among the tokens of a row.
 ///
@@ -52,10 +52,32 @@ impl<B: TrainBackend> SelfAttention<B> {
     /// # Shapes
     /// - x, output: `[N, D]`
     pub fn forward(&self, x: Tensor<B, 2>, rows: &Rows) -> Tensor<B, 2> {
-        let query = self.query.forward(x.clone(), rows.noise());
-        let key = self.key.forward(x.clone(), rows.noise());
-        let value = self.value.forward(x, rows.noise());
+        self.attend([x.clone(), x], rows, self.heads)
+    }
+
+    /// Lets the first token of each row attend to the tokens of its row; the others' outputs are not
+    /// computed.
+    ///
+    /// # Shapes
+    /// - x: `[N, D]`; first, output: `[R, D]`
+    pub fn forward_first(&self, x: Tensor<B, 2>, first: Tensor<B, 2>, rows: &Rows) -> Tensor<B, 2> {
+        let sight = Sight::FromFirst;
+        self.attend(
+            [first, x],
+            rows,
+            Heads {
+                sight,
+                ..self.heads
+            },
+        )
+    }
+
+    /// Lets tokens that look attend to those that are seen.
+    fn attend(&self, [from, to]: [Tensor<B, 2>; 2], rows: &Rows, heads: Heads) -> Tensor<B, 2> {
+        let query = self.query.forward(from, rows.noise());
+        let key = self.key.forward(to.clone(), rows.noise());
+        let value = self.value.forward(to, rows.noise());
         let qkv = [query, key, value];
-        B::attend(qkv, self.heads, &self.dropout, rows, &Masks::default())
+        B::attend(qkv, heads, &self.dropout, rows, &Masks::default())
     }
 }

@@ -24,6 +24,8 @@ pub enum Sight {
         /// Tokens that are seen, at most.
         window: Option<usize>,
     },
+    /// All, and nobody looks but the first token of a row: queries and outputs are its own alone.
+    FromFirst,
 }
 
 impl Heads {
@@ -44,6 +46,7 @@ impl Sight {
         match self {
             Self::Full => true,
             Self::Causal { window } => to <= from && window.is_none_or(|window| from - to < window),
+            Self::FromFirst => from == 0,
         }
     }
 }

@@ -131,14 +131,19 @@ pub(crate) struct Grid<B: Backend> {
 
 impl<B: Backend> Grid<B> {
     fn new(rows: &Rows, device: &B::Device) -> Self {
-        if let Some(size) = rows.packed_size() {
-            return Self {
+        match rows.packed_size() {
+            Some(size) => Self {
                 size,
                 bias: Some(segment_bias(rows, size, device)),
                 indices: None,
-            };
+            },
+            None => Self::of_lines(rows, device),
         }
-        let width = rows.uniform_width().unwrap_or_else(|| rows.longest());
+    }
+
+    /// A line for each row, also where rows are packed.
+    pub(crate) fn of_lines(rows: &Rows, device: &B::Device) -> Self {
+        let (_, width) = rows.lines();
         let size = [rows.len(), width];
         let lengths = rows.lengths();
         let row = |&length: &usize| (0..width).map(move |slot| unseen(slot >= length));

@@ -170,12 +170,17 @@ impl Rows {
                 let cell = |start: usize| [start / width, start % width];
                 (self.starts().into_iter().map(cell).collect(), *width)
             }
-            Layout::Ragged => (
-                (0..self.len()).map(|row| [row, 0]).collect(),
-                self.longest(),
-            ),
-            Layout::Padded { width } => ((0..self.len()).map(|row| [row, 0]).collect(), *width),
+            Layout::Ragged | Layout::Padded { .. } => self.lines(),
         }
+    }
+
+    /// Where each row begins in a grid that has a line for each, and the columns of that grid.
+    pub(crate) fn lines(&self) -> (Vec<[usize; 2]>, usize) {
+        let width = match self.layout {
+            Layout::Padded { width } => width,
+            Layout::Ragged | Layout::Packed { .. } => self.longest(),
+        };
+        ((0..self.len()).map(|row| [row, 0]).collect(), width)
     }
 
     /// Slots of padding after each row.

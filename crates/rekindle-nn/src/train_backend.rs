@@ -38,7 +38,7 @@ pub trait TrainBackend: Kernels {
     /// Softmax attention within rows, `softmax(q kᵀ / √c) v` per head of size `c` (Vaswani et al., 2017).
     ///
     /// # Shapes
-    /// - q, output: `[N, H·C]`, heads side by side
+    /// - q, output: `[N, H·C]`, heads side by side; `[R, H·C]` with [`crate::Sight::FromFirst`]
     /// - k, v: `[N, K·C]`; query head `h` reads key head `h / (H/K)`
     ///
     /// `masks` are those of the batch, the same for all of its blocks.

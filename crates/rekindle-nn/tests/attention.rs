@@ -114,6 +114,15 @@ impl Case {
     }
 }
 
+/// The first query of each row, of those of all tokens.
+fn first<T: Copy>(values: &[T]) -> Vec<T> {
+    let width = values.len() / LENGTHS.iter().sum::<usize>();
+    let starts = Rows::ragged(LENGTHS.to_vec()).starts().into_iter();
+    starts
+        .flat_map(|start| values[start * width..(start + 1) * width].to_vec())
+        .collect()
+}
+
 /// Puts the numbers of tokens into the slots of rows, and one number into those of padding.
 fn place(values: &[f64], rows: &Rows, padding: f64) -> Tensor<B, 2> {
     let width = values.len() / LENGTHS.iter().sum::<usize>();
@@ -164,25 +173,68 @@ fn cases() -> Vec<Case> {
     heads.into_iter().flat_map(both).collect()
 }
 
+fn layouts() -> [(&'static str, Rows); 6] {
+    let lengths = || LENGTHS.to_vec();
+    [
+        ("ragged", Rows::ragged(lengths())),
+        ("padded", Rows::padded(lengths(), 1)),
+        ("padded to 8", Rows::padded(lengths(), 8)),
+        ("packed", Rows::packed(lengths(), vec![2, 2], 1)),
+        ("packed to 16", Rows::packed(lengths(), vec![1, 3], 16)),
+        ("in one pack", Rows::packed(lengths(), vec![4], 4)),
+    ]
+}
+
 #[test]
 fn attention_follows_its_definition_wherever_rows_lie() {
-    let lengths = || LENGTHS.to_vec();
     for case in cases() {
         let (outputs, gradients) = (case.outputs(&case.qkv), case.gradients());
-        for (what, rows) in [
-            ("ragged", Rows::ragged(lengths())),
-            ("padded", Rows::padded(lengths(), 1)),
-            ("padded to 8", Rows::padded(lengths(), 8)),
-            ("packed", Rows::packed(lengths(), vec![2, 2], 1)),
-            ("packed to 16", Rows::packed(lengths(), vec![1, 3], 16)),
-            ("in one pack", Rows::packed(lengths(), vec![4], 4)),
-        ] {
+        for (what, rows) in layouts() {
             let what = format!("{:?} {what}", case.heads);
             let (found, backward) = case.found(&rows);
             assert_near(&what, &found, &outputs, 1e-6);
             for (found, expected) in backward.iter().zip(&gradients) {
                 assert_near(&what, found, expected, 1e-5);
             }
+        }
+    }
+}
+
+#[test]
+fn a_first_token_that_looks_alone_sees_what_it_sees_among_all() {
+    for (queries, keys) in [(4, 4), (4, 2), (4, 1)] {
+        // The definition, of which nothing but what first tokens see is weighed.
+        let mut case = Case::new(queries, keys, Sight::FromFirst);
+        let width = queries * SIZE;
+        for (row, length) in Rows::ragged(LENGTHS.to_vec())
+            .starts()
+            .into_iter()
+            .zip(LENGTHS)
+        {
+            case.weights[(row + 1) * width..(row + length) * width].fill(0.0);
+        }
+        let [to_q, to_k, to_v] = case.gradients();
+        for (what, rows) in layouts() {
+            let what = format!("{:?} {what}", case.heads);
+            let [q, k, v] = &case.qkv;
+            let firsts = |values: &[f64]| {
+                let values: Vec<f32> = first(values).into_iter().map(|x| x as f32).collect();
+                Tensor::<B, 2>::from_data(TensorData::new(values, [rows.len(), width]), &FlexDevice)
+            };
+            let q = firsts(q).require_grad();
+            let [k, v] = [k, v].map(|x| place(x, &rows, 7.0).require_grad());
+            let qkv = [q.clone(), k.clone(), v.clone()];
+            let none = Dropout::new(0.0, 0);
+            let outputs = B::attend(qkv, case.heads, &none, &rows, &Masks::default());
+            let sum = (outputs.clone() * firsts(&case.weights)).sum();
+            let gradients = sum.backward();
+            let of = |x: &Tensor<B, 2>| x.grad(&gradients).expect("it is tracked");
+            let numbers = |x: Tensor<Flex, 2>| x.into_data().iter::<f64>().collect::<Vec<_>>();
+            let expected = first(&case.outputs(&case.qkv));
+            assert_near(&what, &numbers(outputs.inner()), &expected, 1e-6);
+            assert_near(&what, &numbers(of(&q)), &first(&to_q), 1e-5);
+            assert_near(&what, &collect(of(&k), &rows), &to_k, 1e-5);
+            assert_near(&what, &collect(of(&v), &rows), &to_v, 1e-5);
         }
     }
 }

@@ -257,25 +257,32 @@ fn rows(work: &Work, vocabulary: usize) -> Vec<Row> {
 
 /// Operations of a step: two for each product of two numbers, forward, and as many backward for the inputs
 /// of each product, and for its weights if they are trained.
+///
+/// The weights are those of the blocks, which are alike.
 fn operations(work: &Work, architecture: &Architecture, [weights, blocks]: [usize; 2]) -> f64 {
-    let width = architecture.width();
-    let seen = match work.shape {
-        Shape::Encoder => work.tokens,
-        // A token sees those before it: half of them on average.
-        Shape::Decoder => work.tokens / 2,
+    let (width, tokens) = (architecture.width(), work.tokens);
+    // Of a row: weights that its tokens pass, and pairs of tokens of which one sees the other.
+    let [passed, seen] = match work.shape {
+        Shape::Encoder => {
+            // The last block's, apart from those of keys and values, are passed by the first token alone.
+            let of_first = weights / blocks - 2 * width * width;
+            [
+                tokens * weights - (tokens - 1) * of_first,
+                ((blocks - 1) * tokens + 1) * tokens,
+            ]
+        }
+        Shape::Decoder => [
+            tokens * (weights + architecture.vocab_size() * width),
+            // A token sees those before it: half of them on average.
+            blocks * tokens * tokens / 2,
+        ],
     };
-    let output = match work.shape {
-        Shape::Encoder => 0,
-        Shape::Decoder => architecture.vocab_size() * width,
-    };
-    let of_weights = 2 * (weights + output);
-    let of_attention = 4 * blocks * seen * width;
     let passes = if work.method == MethodKind::Lora {
         2
     } else {
         3
     };
-    ((passes * of_weights + 3 * of_attention) * work.rows * work.tokens) as f64
+    ((passes * 2 * passed + 3 * 4 * seen * width) * work.rows) as f64
 }
 
 fn timing(steps: &[Step], operations: f64) -> Timing {
@@ -323,15 +330,18 @@ mod tests {
         let config = config.as_object().unwrap();
         let architecture = Architecture::read(config, Path::new("config.json")).unwrap();
         // Four matrices of attention and two of the feed-forward layers in each block.
-        let weights = 6 * (4 * 384 * 384 + 2 * 384 * 1536);
-        let found = operations(&work, &architecture, [weights, 6]);
-        let per_token = 6.0 * weights as f64 + 3.0 * 4.0 * 6.0 * 128.0 * 384.0;
-        assert_eq!(found, per_token * 2048.0);
+        let block = 4 * 384 * 384 + 2 * 384 * 1536;
+        let found = operations(&work, &architecture, [6 * block, 6]);
+        // Five blocks and the last one's keys and values for all tokens, the rest for the first ones.
+        let of_keys = 2 * 384 * 384;
+        let passed = (5 * block + of_keys) * 2048 + (block - of_keys) * 16;
+        let seen = 16 * 128 * (5 * 128 + 1);
+        assert_eq!(found, (6 * passed + 12 * 384 * seen) as f64);
         let lora = Work {
             method: MethodKind::Lora,
             ..work
         };
-        let saved = found - operations(&lora, &architecture, [weights, 6]);
-        assert_eq!(saved, 2.0 * weights as f64 * 2048.0);
+        let saved = found - operations(&lora, &architecture, [6 * block, 6]);
+        assert_eq!(saved, (2 * passed) as f64);
     }
 }

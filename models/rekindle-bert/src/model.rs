@@ -7,7 +7,7 @@
 use burn::module::Module;
 use burn::tensor::{Int, Tensor, backend::Backend};
 use rekindle_nn::{
-    Activation, Classifier, Depth, Dropout, Embedding, Input, LayerNorm, Linear, Model,
+    Activation, Classifier, Depth, Dropout, Embedding, Input, LayerNorm, Linear, Model, Noise,
     ParameterPath, Rows, SelfAttention, Tagger, TrainBackend,
 };
 
@@ -161,8 +161,7 @@ impl<B: Backend> TokenClassifier<B> {
 
 impl<B: TrainBackend> Classifier<B> for SequenceClassifier<B> {
     fn classify(&self, input: Input<B>, rows: &Rows) -> Tensor<B, 2> {
-        let hidden = self.encoder.forward(input, rows);
-        let first = first_tokens(hidden, rows); // [R, D]
+        let first = self.encoder.first_states(input, rows); // [R, D]
         let first = match &self.input_dropout {
             Some(dropout) => dropout.forward(first, rows.noise()),
             None => first,
@@ -191,6 +190,19 @@ impl<B: TrainBackend> Bert<B> {
     /// - output: `[N, D]`
     pub fn forward(&self, input: Input<B>, rows: &Rows) -> Tensor<B, 2> {
         self.stem(input, rows, self.layers.len())
+    }
+
+    /// The state of each row's first token after the last block, `[N]` to `[R, D]`: of that block nothing
+    /// else is computed but keys and values.
+    pub fn first_states(&self, input: Input<B>, rows: &Rows) -> Tensor<B, 2> {
+        let blocks = self.layers.len();
+        let done = input.stem.as_ref().map_or(0, |stem| stem.blocks);
+        match self.layers.last() {
+            Some(last) if done < blocks => {
+                last.forward_first(self.stem(input, rows, blocks - 1), rows)
+            }
+            _ => first_tokens(self.stem(input, rows, blocks), rows),
+        }
     }
 
     /// Hidden states after the first `blocks` blocks, `[N]` to `[N, D]`; it begins at the input's stem, if
@@ -238,8 +250,24 @@ impl<B: TrainBackend> Embeddings<B> {
 
 impl<B: TrainBackend> Layer<B> {
     fn forward(&self, x: Tensor<B, 2>, rows: &Rows) -> Tensor<B, 2> {
-        let noise = rows.noise();
         let attended = self.attention.forward(x.clone(), rows);
+        self.after_attention(x, attended, rows.noise())
+    }
+
+    /// The states of first tokens, `[N, D]` to `[R, D]`.
+    fn forward_first(&self, x: Tensor<B, 2>, rows: &Rows) -> Tensor<B, 2> {
+        let first = first_tokens(x.clone(), rows);
+        let attended = self.attention.forward_first(x, first.clone(), rows);
+        self.after_attention(first, attended, rows.noise())
+    }
+
+    /// All that follows the attention, of any tokens.
+    fn after_attention(
+        &self,
+        x: Tensor<B, 2>,
+        attended: Tensor<B, 2>,
+        noise: Option<Noise>,
+    ) -> Tensor<B, 2> {
         let attended = self.attention_output.forward(attended, noise);
         let x = self
             .attention_norm
@@ -342,7 +370,7 @@ pub(crate) fn depth(path: &ParameterPath) -> Depth {
 }
 
 /// The state of each row's first token, `[N, D]` to `[R, D]`.
-pub(crate) fn first_tokens<B: Backend>(hidden: Tensor<B, 2>, rows: &Rows) -> Tensor<B, 2> {
+fn first_tokens<B: Backend>(hidden: Tensor<B, 2>, rows: &Rows) -> Tensor<B, 2> {
     let device = hidden.device();
     hidden.select(0, slots(rows.starts(), &device))
 }

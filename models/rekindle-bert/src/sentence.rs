@@ -10,7 +10,7 @@ use rekindle_nn::{
 };
 
 use crate::BertConfig;
-use crate::model::{Bert, depth, first_tokens};
+use crate::model::{Bert, depth};
 
 /// Gives each row one vector of length 1: the mean of its tokens' states.
 #[derive(Module, Debug)]
@@ -76,8 +76,7 @@ fn averages<B: Backend>(rows: &Rows, device: &B::Device) -> Tensor<B, 2> {
 
 impl<B: TrainBackend> Classifier<B> for Student<B> {
     fn classify(&self, input: Input<B>, rows: &Rows) -> Tensor<B, 2> {
-        let hidden = self.encoder.forward(input, rows); // [N, D]
-        let first = first_tokens(hidden, rows); // [R, D]
+        let first = self.encoder.first_states(input, rows); // [R, D]
         self.projection.forward(first, rows.noise()) // [R, T]
     }
 }

@@ -2,8 +2,8 @@
 
 use burn::tensor::{DType, Tensor, activation, backend::Backend};
 
-use crate::masks::{Masks, add, padding_bias, sight_bias};
-use crate::{Columns, Dropout, Heads, LayerCache, Noise, Rows, TrainBackend, cast};
+use crate::masks::{Grid, Masks, add, padding_bias, sight_bias};
+use crate::{Columns, Dropout, Heads, LayerCache, Noise, Rows, Sight, TrainBackend, cast};
 
 /// See [`TrainBackend::attend`].
 pub(crate) fn attend<B: TrainBackend>(
@@ -13,6 +13,9 @@ pub(crate) fn attend<B: TrainBackend>(
     rows: &Rows,
     masks: &Masks<B>,
 ) -> Tensor<B, 2> {
+    if heads.sight == Sight::FromFirst {
+        return attend_from_first([q, k, v], heads, dropout, rows);
+    }
     let grid = masks.grid(rows, &q.device());
     let size = grid.size;
     let split = |x, number| split(grid.spread(x), size, [number, heads.size]);
@@ -27,6 +30,19 @@ pub(crate) fn attend<B: TrainBackend>(
     });
     let mixed = mix([q, k, v], bias, dropout, rows.noise());
     grid.collect(join(mixed))
+}
+
+/// The first token of each row alone, over all of its row.
+fn attend_from_first<B: Backend>(
+    [q, k, v]: [Tensor<B, 2>; 3],
+    heads: Heads,
+    dropout: &Dropout,
+    rows: &Rows,
+) -> Tensor<B, 2> {
+    let grid = Grid::of_lines(rows, &q.device());
+    let q = split(q, [rows.len(), 1], [heads.queries, heads.size]);
+    let [k, v] = [k, v].map(|x| split(grid.spread(x), grid.size, [heads.keys, heads.size]));
+    join(mix([q, k, v], grid.bias, dropout, rows.noise()))
 }
 
 /// See [`LayerCache::attend`].

@@ -6,7 +6,7 @@
 use burn_flex::{Flex, FlexTensor};
 
 use super::dropout;
-use super::gemm::{View, multiply, multiply_onto, straight};
+use super::gemm::{View, multiply, multiply_onto, product, straight};
 use super::linear::{add_to_rows, sum_rows};
 use super::numbers::{tensor, update};
 use super::{Fused, Kernel};
@@ -104,14 +104,14 @@ impl Kept {
         let gradient = straight(gradient);
         let up = View::new(&gradient);
         let [is_x, _, is_a, is_b] = self.needed;
-        let of = |left: View<'_>, right: View<'_>| {
-            tensor(multiply(left, right), [left.height(), right.width()])
-        };
-        let to_weight = self.x.as_ref().map(|x| of(View::new(x).transposed(), up));
-        let to_b = is_b.then(|| of(View::new(&self.narrow).transposed(), up));
+        let to_weight = self
+            .x
+            .as_ref()
+            .map(|x| product(View::new(x).transposed(), up));
+        let to_b = is_b.then(|| product(View::new(&self.narrow).transposed(), up));
         let narrow = scaled_product(up, View::new(&self.b).transposed(), self.settings.scale);
         let narrow = View::new(&narrow);
-        let to_a = is_a.then(|| of(View::new(&self.dropped).transposed(), narrow));
+        let to_a = is_a.then(|| product(View::new(&self.dropped).transposed(), narrow));
         let to_x = is_x.then(|| self.to_x(up, narrow));
         [to_x, to_weight, to_a, to_b]
     }
@@ -127,7 +127,7 @@ impl Kept {
         let sum = match self.settings.masks {
             None => multiply_onto(layer, narrow, a),
             Some(masks) => {
-                let adapter = dropout::apply(tensor(multiply(narrow, a), shape), masks);
+                let adapter = dropout::apply(product(narrow, a), masks);
                 let mut sum = layer;
                 update(&mut sum, adapter.storage(), |layer, adapter| {
                     layer + adapter

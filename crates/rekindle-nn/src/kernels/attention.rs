@@ -29,14 +29,14 @@ pub(super) fn attend(
 ) -> Fused<Flex, 3> {
     Kernel::Attend.count();
     let shape = Shape::new(heads, masks, rows);
-    let slots = rows.num_slots();
+    let slots = [shape.num_queries(rows), rows.num_slots(), rows.num_slots()];
     let widths = [heads.queries, heads.keys, heads.keys].map(|number| number * heads.size);
     let inputs = qkv.map(Numbers::new);
-    let mut output = vec![0.0; slots * widths[0]];
+    let mut output = vec![0.0; slots[0] * widths[0]];
     // Of each query, its largest score and the factor that makes weights of exponentials.
-    let mut softmax = vec![[0.0; 2]; slots * heads.queries];
-    let outputs = split_rows(&mut output, &shape.rows, widths[0]);
-    let statistics = split_rows(&mut softmax, &shape.rows, heads.queries);
+    let mut softmax = vec![[0.0; 2]; slots[0] * heads.queries];
+    let outputs = split_rows(&mut output, shape.queries(), widths[0]);
+    let statistics = split_rows(&mut softmax, shape.queries(), heads.queries);
     shape
         .rows
         .par_iter()
@@ -46,28 +46,29 @@ pub(super) fn attend(
             shape.forward_row(row, inputs, output, softmax);
         });
     Fused::new(
-        tensor(output, [slots, widths[0]]),
+        tensor(output, [slots[0], widths[0]]),
         move |gradient, needed| {
             Kernel::AttendBackward.count();
             let gradient = Numbers::new(gradient);
-            let mut outputs = widths.map(|width| vec![0.0; slots * width]);
+            let shapes: [[usize; 2]; 3] = std::array::from_fn(|part| [slots[part], widths[part]]);
+            let mut outputs = shapes.map(|[slots, width]| vec![0.0; slots * width]);
             let [to_q, to_k, to_v] = &mut outputs;
-            let to_q = split_rows(to_q, &shape.rows, widths[0]);
-            let to_k = split_rows(to_k, &shape.rows, widths[1]);
-            let to_v = split_rows(to_v, &shape.rows, widths[2]);
+            let to_q = split_rows(to_q, shape.queries(), widths[0]);
+            let to_k = split_rows(to_k, shape.tokens(), widths[1]);
+            let to_v = split_rows(to_v, shape.tokens(), widths[2]);
             let outputs_of_rows = to_q.into_par_iter().zip(to_k).zip(to_v);
             let rows = shape.rows.par_iter().zip(outputs_of_rows);
             rows.for_each(|(row, ((to_q, to_k), to_v))| {
                 let [q, k, v] = inputs.each_ref().map(Numbers::get);
                 let inputs = [q, k, v, gradient.get()];
-                let queries = row.slot * heads.queries..(row.slot + row.length) * heads.queries;
-                shape.backward_row(row, inputs, &softmax[queries], [to_q, to_k, to_v]);
+                let Range { start, end } = row.queries;
+                let softmax = &softmax[start * heads.queries..end * heads.queries];
+                shape.backward_row(row, inputs, softmax, [to_q, to_k, to_v]);
             });
-            let mut widths = widths.into_iter();
-            let mut needed = needed.into_iter();
+            let mut shapes = shapes.into_iter().zip(needed);
             outputs.map(|output| {
-                let width = widths.next()?;
-                needed.next()?.then(|| tensor(output, [slots, width]))
+                let (shape, is_needed) = shapes.next()?;
+                is_needed.then(|| tensor(output, shape))
             })
         },
     )
@@ -77,15 +78,16 @@ pub(super) fn attend(
 struct Shape {
     heads: Heads,
     masks: Option<Factors>,
-    /// Columns of the grid of scores that masks are counted in.
-    grid: usize,
+    /// Lines of a head, and their columns, of the grid of scores that masks are counted in.
+    grid: [usize; 2],
     rows: Vec<Row>,
 }
 
 /// Where a row lies.
 struct Row {
-    slot: usize,
-    length: usize,
+    tokens: Range<usize>,
+    /// Of its first tokens, those that look, among all that do.
+    queries: Range<usize>,
     cell: [usize; 2],
 }
 
@@ -101,15 +103,49 @@ struct Block {
 
 impl Shape {
     fn new(heads: Heads, masks: Option<Factors>, rows: &Rows) -> Self {
-        let (cells, grid) = rows.cells();
+        let is_first_alone = heads.sight == Sight::FromFirst;
+        let (cells, width) = if is_first_alone {
+            rows.lines()
+        } else {
+            rows.cells()
+        };
         let places = rows.starts().into_iter().zip(rows.lengths()).zip(cells);
-        let places = places.map(|((slot, &length), cell)| Row { slot, length, cell });
+        let places = places.enumerate();
+        let places = places.map(|(number, ((start, length), cell))| {
+            let tokens = start..start + length;
+            let queries = if is_first_alone {
+                number..number + 1
+            } else {
+                tokens.clone()
+            };
+            Row {
+                tokens,
+                queries,
+                cell,
+            }
+        });
         Self {
             heads,
             masks,
-            grid,
+            grid: [if is_first_alone { 1 } else { width }, width],
             rows: places.collect(),
         }
+    }
+
+    /// Slots of queries, padding included.
+    fn num_queries(&self, rows: &Rows) -> usize {
+        match self.heads.sight {
+            Sight::FromFirst => rows.len(),
+            Sight::Full | Sight::Causal { .. } => rows.num_slots(),
+        }
+    }
+
+    fn queries(&self) -> impl Iterator<Item = &Range<usize>> {
+        self.rows.iter().map(|row| &row.queries)
+    }
+
+    fn tokens(&self) -> impl Iterator<Item = &Range<usize>> {
+        self.rows.iter().map(|row| &row.tokens)
     }
 
     /// Numbers of a head, rounded up to whole registers.
@@ -129,7 +165,7 @@ impl Shape {
     /// The keys that a query of a row sees.
     fn seen(&self, query: usize, length: usize) -> Range<usize> {
         match self.heads.sight {
-            Sight::Full => 0..length,
+            Sight::Full | Sight::FromFirst => 0..length,
             Sight::Causal { window } => {
                 let first = window.map_or(0, |window| (query + 1).saturating_sub(window));
                 first..query + 1
@@ -138,11 +174,12 @@ impl Shape {
     }
 
     /// The blocks of the query heads of a key head.
-    fn blocks(&self, key_head: usize, length: usize) -> impl Iterator<Item = Block> + '_ {
+    fn blocks(&self, row: &Row, key_head: usize) -> impl Iterator<Item = Block> + '_ {
+        let (length, queries) = (row.tokens.len(), row.queries.len());
         let heads = key_head * self.group()..(key_head + 1) * self.group();
-        let starts = move |head| (0..length).step_by(BLOCK).map(move |start| (head, start));
+        let starts = move |head| (0..queries).step_by(BLOCK).map(move |start| (head, start));
         heads.flat_map(starts).map(move |(head, start)| {
-            let queries = start..(start + BLOCK).min(length);
+            let queries = start..(start + BLOCK).min(queries);
             let first = self.seen(queries.start, length).start / MULTIPLE * MULTIPLE;
             let end = self.seen(queries.end - 1, length).end;
             Block {
@@ -154,15 +191,16 @@ impl Shape {
         })
     }
 
-    /// The head of a row of `[N, H·C]`.
-    fn head<'a>(&self, numbers: &'a [f32], row: &Row, head: usize, heads: usize) -> Head<'a> {
-        let stride = heads * self.heads.size;
-        Head {
-            numbers: &numbers[row.slot * stride + head * self.heads.size..],
-            stride,
-            length: row.length,
-            size: self.heads.size,
-        }
+    /// A query head of a row, of `[N, H·C]`.
+    fn query_head<'a>(&self, numbers: &'a [f32], row: &Row, head: usize) -> Head<'a> {
+        let stride = self.heads.queries * self.heads.size;
+        Head::new(numbers, &row.queries, stride, head, self.heads.size)
+    }
+
+    /// A key head of a row, of `[N, K·C]`.
+    fn key_head<'a>(&self, numbers: &'a [f32], row: &Row, head: usize) -> Head<'a> {
+        let stride = self.heads.keys * self.heads.size;
+        Head::new(numbers, &row.tokens, stride, head, self.heads.size)
     }
 
     /// Draws the factors of a query's weights on the keys of its block.
@@ -176,8 +214,9 @@ impl Shape {
     ) -> Option<&'a [f32]> {
         let masks = self.masks?;
         let [grid_row, column] = row.cell;
-        let line = (grid_row * self.heads.queries + block.head) * self.grid + column + query;
-        let first = line * self.grid + column + block.keys.start;
+        let [lines, width] = self.grid;
+        let line = (grid_row * self.heads.queries + block.head) * lines + column + query;
+        let first = line * width + column + block.keys.start;
         // A draw serves an even element and the one after it.
         factors.resize(block.keys.len() + 2, 0.0);
         masks.fill_even(first - first % 2, factors);
@@ -193,13 +232,17 @@ impl Block {
 }
 
 /// Cuts numbers of all slots into those of each row; what lies between rows is left out.
-fn split_rows<'a, T>(mut numbers: &'a mut [T], rows: &[Row], width: usize) -> Vec<&'a mut [T]> {
+fn split_rows<'a, 'b, T>(
+    mut numbers: &'a mut [T],
+    rows: impl Iterator<Item = &'b Range<usize>>,
+    width: usize,
+) -> Vec<&'a mut [T]> {
     let mut end = 0;
-    let rows = rows.iter().map(|row| {
-        let (_, rest) = std::mem::take(&mut numbers).split_at_mut((row.slot - end) * width);
-        let (part, rest) = rest.split_at_mut(row.length * width);
+    let rows = rows.map(|row| {
+        let (_, rest) = std::mem::take(&mut numbers).split_at_mut((row.start - end) * width);
+        let (part, rest) = rest.split_at_mut(row.len() * width);
         numbers = rest;
-        end = row.slot + row.length;
+        end = row.end;
         part
     });
     rows.collect()
@@ -215,6 +258,22 @@ struct Head<'a> {
 }
 
 impl<'a> Head<'a> {
+    /// One of the heads that lie side by side in these slots.
+    fn new(
+        numbers: &'a [f32],
+        slots: &Range<usize>,
+        stride: usize,
+        head: usize,
+        size: usize,
+    ) -> Self {
+        Self {
+            numbers: &numbers[slots.start * stride + head * size..],
+            stride,
+            length: slots.len(),
+            size,
+        }
+    }
+
     fn rows(self) -> impl Iterator<Item = &'a [f32]> {
         let rows = self.numbers.chunks(self.stride).take(self.length);
         rows.map(move |row| &row[..self.size])

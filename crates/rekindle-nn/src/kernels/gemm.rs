@@ -5,7 +5,7 @@
 use burn_flex::FlexTensor;
 use gemm::{Parallelism, gemm};
 
-use super::numbers::dims;
+use super::numbers::{dims, tensor};
 
 /// Multiplications from which on threads share a product.
 const SHARED: usize = 1 << 20;
@@ -77,6 +77,14 @@ pub(super) fn straight(tensor: FlexTensor) -> FlexTensor {
 /// If the matrices do not fit together.
 pub(super) fn multiply(left: View<'_>, right: View<'_>) -> Vec<f32> {
     compute(left, right, None)
+}
+
+/// `left · right` as a tensor.
+///
+/// # Panics
+/// If the matrices do not fit together.
+pub(super) fn product(left: View<'_>, right: View<'_>) -> FlexTensor {
+    tensor(multiply(left, right), [left.height(), right.width()])
 }
 
 /// `output + left · right`, row after row.

@@ -3,7 +3,7 @@
 use burn_flex::{Flex, FlexTensor};
 use rayon::prelude::*;
 
-use super::gemm::{View, multiply, straight};
+use super::gemm::{self, View, straight};
 use super::numbers::{Numbers, rows_of_task, sum_vectors, tensor, vectorized};
 use super::{Fused, Kernel};
 
@@ -60,7 +60,7 @@ struct Kept {
 fn product(factors: [FlexTensor; 2], needed: [bool; 2]) -> (FlexTensor, Kept) {
     let factors = factors.map(straight);
     let [x, weight] = factors.each_ref().map(View::new);
-    let output = tensor(multiply(x, weight), [x.height(), weight.width()]);
+    let output = gemm::product(x, weight);
     let [x, weight] = factors;
     let kept = Kept {
         x: needed[1].then_some(x),
@@ -74,14 +74,14 @@ impl Kept {
     fn gradients(&self, gradient: FlexTensor) -> [Option<FlexTensor>; 2] {
         let gradient = straight(gradient);
         let up = View::new(&gradient);
-        let to_x = self.weight.as_ref().map(|weight| {
-            let weight = View::new(weight).transposed();
-            tensor(multiply(up, weight), [up.height(), weight.width()])
-        });
-        let to_weight = self.x.as_ref().map(|x| {
-            let x = View::new(x).transposed();
-            tensor(multiply(x, up), [x.height(), up.width()])
-        });
+        let to_x = self
+            .weight
+            .as_ref()
+            .map(|weight| gemm::product(up, View::new(weight).transposed()));
+        let to_weight = self
+            .x
+            .as_ref()
+            .map(|x| gemm::product(View::new(x).transposed(), up));
         [to_x, to_weight]
     }
 }

@@ -1,5 +1,7 @@
 //! The backward pass of attention.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::{Block, Row, Shape, join};
@@ -28,20 +30,22 @@ impl Shape {
         outputs: [&mut [f32]; 3],
     ) {
         let padded = self.padded_size();
-        let queries = self.group() * row.length;
-        let scratch = |heads: usize| vec![0.0; heads * row.length * padded];
-        let mut to_q = scratch(self.heads.queries);
-        let [mut to_k, mut to_v] = [scratch(self.heads.keys), scratch(self.heads.keys)];
+        let lengths = [&row.queries, &row.tokens, &row.tokens].map(Range::len);
+        let heads = [self.heads.queries, self.heads.keys, self.heads.keys];
+        let scratch = |part: usize| vec![0.0; heads[part] * lengths[part] * padded];
+        let [mut to_q, mut to_k, mut to_v] = [0, 1, 2].map(scratch);
+        let queries = self.group() * lengths[0];
         to_q.par_chunks_mut(queries * padded)
-            .zip(to_k.par_chunks_mut(row.length * padded))
-            .zip(to_v.par_chunks_mut(row.length * padded))
+            .zip(to_k.par_chunks_mut(lengths[1] * padded))
+            .zip(to_v.par_chunks_mut(lengths[2] * padded))
             .zip(softmax.par_chunks(queries))
             .enumerate()
             .for_each(|(key_head, (((to_q, to_k), to_v), softmax))| {
                 self.backward_heads((row, key_head), inputs, softmax, [to_q, to_k, to_v]);
             });
-        for (output, heads) in outputs.into_iter().zip([to_q, to_k, to_v]) {
-            join(output, &heads, [row.length, self.heads.size, padded]);
+        let parts = outputs.into_iter().zip([to_q, to_k, to_v]);
+        for ((output, heads), length) in parts.zip(lengths) {
+            join(output, &heads, [length, self.heads.size, padded]);
         }
     }
 
@@ -59,12 +63,11 @@ impl Shape {
         let (mut weights, mut slopes) = (Vec::new(), Vec::new());
         let mut factors = Vec::new();
         let mut done = 0;
-        for block in self.blocks(key_head, row.length) {
+        for block in self.blocks(row, key_head) {
             let (height, width) = (block.queries.len(), block.keys.len());
             weights.resize(height * width, 0.0);
             slopes.resize(height * width, 0.0);
-            let [queries, gradients] =
-                [q, gradient].map(|x| self.head(x, row, block.head, self.heads.queries));
+            let [queries, gradients] = [q, gradient].map(|x| self.query_head(x, row, block.head));
             let size = [height, width, self.heads.size];
             for (output, left, right) in [
                 (&mut weights, queries, &keys.transposed),
@@ -108,8 +111,8 @@ impl Shape {
     }
 
     fn keys(&self, (row, key_head): (&Row, usize), [_, k, v, _]: Inputs<'_>) -> Keys {
-        let stride = row.length.next_multiple_of(MULTIPLE);
-        let [keys, values] = [k, v].map(|x| self.head(x, row, key_head, self.heads.keys));
+        let stride = row.tokens.len().next_multiple_of(MULTIPLE);
+        let [keys, values] = [k, v].map(|x| self.key_head(x, row, key_head));
         Keys {
             packed: keys.packed(self.padded_size()),
             transposed: keys.transposed(stride),
@@ -133,7 +136,7 @@ impl Shape {
             .zip(slopes.chunks_exact_mut(width));
         for ((weights, slopes), (query, softmax)) in lines.zip(block.queries.clone().zip(softmax)) {
             let [largest, factor] = *softmax;
-            let seen = block.columns(&self.seen(query, row.length));
+            let seen = block.columns(&self.seen(query, row.tokens.len()));
             self.exponentials(weights, seen, largest);
             for weight in weights.iter_mut() {
                 *weight *= factor;

@@ -19,8 +19,9 @@ impl Shape {
         output: &mut [f32],
         softmax: &mut [[f32; 2]],
     ) {
-        let (padded, queries) = (self.padded_size(), self.group() * row.length);
-        let mut mixed = vec![0.0; self.heads.queries * row.length * padded];
+        let (padded, length) = (self.padded_size(), row.queries.len());
+        let queries = self.group() * length;
+        let mut mixed = vec![0.0; self.heads.queries * length * padded];
         mixed
             .par_chunks_mut(queries * padded)
             .zip(softmax.par_chunks_mut(queries))
@@ -28,7 +29,7 @@ impl Shape {
             .for_each(|(key_head, (mixed, softmax))| {
                 self.forward_heads((row, key_head), inputs, mixed, softmax);
             });
-        join(output, &mixed, [row.length, self.heads.size, padded]);
+        join(output, &mixed, [length, self.heads.size, padded]);
     }
 
     /// The query heads of a key head.
@@ -39,19 +40,17 @@ impl Shape {
         mixed: &mut [f32],
         softmax: &mut [[f32; 2]],
     ) {
-        let (length, padded) = (row.length, self.padded_size());
-        let stride = length.next_multiple_of(MULTIPLE);
-        let keys = self.head(k, row, key_head, self.heads.keys);
-        let keys = keys.transposed(stride);
-        let values = self.head(v, row, key_head, self.heads.keys);
-        let values = values.packed(padded);
+        let padded = self.padded_size();
+        let stride = row.tokens.len().next_multiple_of(MULTIPLE);
+        let keys = self.key_head(k, row, key_head).transposed(stride);
+        let values = self.key_head(v, row, key_head).packed(padded);
         let mut scores = Vec::new();
         let mut factors = Vec::new();
         let mut done = 0;
-        for block in self.blocks(key_head, length) {
+        for block in self.blocks(row, key_head) {
             let (height, width) = (block.queries.len(), block.keys.len());
             scores.resize(height * width, 0.0);
-            let queries = self.head(q, row, block.head, self.heads.queries);
+            let queries = self.query_head(q, row, block.head);
             product(
                 Matrix::new(&mut scores[..], width),
                 queries.left(&block.queries),
@@ -87,7 +86,7 @@ impl Shape {
         let queries = block.queries.clone().zip(softmax);
         let lines = scores.chunks_exact_mut(block.keys.len()).zip(queries);
         for (weights, (query, softmax)) in lines {
-            let seen = block.columns(&self.seen(query, row.length));
+            let seen = block.columns(&self.seen(query, row.tokens.len()));
             let largest = math::maximum(&weights[seen.clone()]);
             let sum = self.exponentials(weights, seen, largest);
             let factor = 1.0 / sum;
