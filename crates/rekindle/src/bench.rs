@@ -262,7 +262,7 @@ fn rows(work: &Work, vocabulary: usize) -> Vec<Row> {
 fn operations(work: &Work, architecture: &Architecture, [weights, blocks]: [usize; 2]) -> f64 {
     let (width, tokens) = (architecture.width(), work.tokens);
     // Of a row: weights that its tokens pass, and pairs of tokens of which one sees the other.
-    let [passed, seen] = match work.shape {
+    let [products, seen] = match work.shape {
         Shape::Encoder => {
             // The last block's, apart from those of keys and values, are passed by the first token alone.
             let of_first = weights / blocks - 2 * width * width;
@@ -282,7 +282,7 @@ fn operations(work: &Work, architecture: &Architecture, [weights, blocks]: [usiz
     } else {
         3
     };
-    ((passes * 2 * passed + 3 * 4 * seen * width) * work.rows) as f64
+    ((passes * 2 * products + 3 * 4 * seen * width) * work.rows) as f64
 }
 
 fn timing(steps: &[Step], operations: f64) -> Timing {

@@ -29,7 +29,7 @@ pub(super) fn attend(
 ) -> Fused<Flex, 3> {
     Kernel::Attend.count();
     let shape = Shape::new(heads, masks, rows);
-    let slots = [shape.num_queries(rows), rows.num_slots(), rows.num_slots()];
+    let slots = [shape.num_queries, rows.num_slots(), rows.num_slots()];
     let widths = [heads.queries, heads.keys, heads.keys].map(|number| number * heads.size);
     let inputs = qkv.map(Numbers::new);
     let mut output = vec![0.0; slots[0] * widths[0]];
@@ -78,6 +78,8 @@ pub(super) fn attend(
 struct Shape {
     heads: Heads,
     masks: Option<Factors>,
+    /// Slots of queries, padding included.
+    num_queries: usize,
     /// Lines of a head, and their columns, of the grid of scores that masks are counted in.
     grid: [usize; 2],
     rows: Vec<Row>,
@@ -103,40 +105,33 @@ struct Block {
 
 impl Shape {
     fn new(heads: Heads, masks: Option<Factors>, rows: &Rows) -> Self {
-        let is_first_alone = heads.sight == Sight::FromFirst;
-        let (cells, width) = if is_first_alone {
-            rows.lines()
-        } else {
-            rows.cells()
-        };
-        let places = rows.starts().into_iter().zip(rows.lengths()).zip(cells);
-        let places = places.enumerate();
-        let places = places.map(|(number, ((start, length), cell))| {
-            let tokens = start..start + length;
-            let queries = if is_first_alone {
-                number..number + 1
-            } else {
-                tokens.clone()
-            };
-            Row {
-                tokens,
-                queries,
-                cell,
+        let starts = rows.starts().into_iter().zip(rows.lengths());
+        let tokens: Vec<_> = starts
+            .map(|(start, length)| start..start + length)
+            .collect();
+        let (cells, grid, queries, num_queries) = match heads.sight {
+            Sight::FromFirst => {
+                let (cells, width) = rows.lines();
+                let firsts = (0..rows.len()).map(|row| row..row + 1);
+                (cells, [1, width], firsts.collect(), rows.len())
             }
+            Sight::Full | Sight::Causal { .. } => {
+                let (cells, width) = rows.cells();
+                (cells, [width; 2], tokens.clone(), rows.num_slots())
+            }
+        };
+        let places = tokens.into_iter().zip(queries).zip(cells);
+        let places = places.map(|((tokens, queries), cell)| Row {
+            tokens,
+            queries,
+            cell,
         });
         Self {
             heads,
             masks,
-            grid: [if is_first_alone { 1 } else { width }, width],
+            num_queries,
+            grid,
             rows: places.collect(),
-        }
-    }
-
-    /// Slots of queries, padding included.
-    fn num_queries(&self, rows: &Rows) -> usize {
-        match self.heads.sight {
-            Sight::FromFirst => rows.len(),
-            Sight::Full | Sight::Causal { .. } => rows.num_slots(),
         }
     }
 
