@@ -356,8 +356,8 @@ fn number(target: &Target) -> f64 {
     }
 }
 
-/// `max(x, 0) - x y + log(1 + e^-|x|)`, summed: torch's `binary_cross_entropy_with_logits`.
+/// `log(1 + e^x) - x y`, summed: torch's `binary_cross_entropy_with_logits`.
 fn binary_cross_entropy<B: Backend>(x: Tensor<B, 2>, y: Tensor<B, 2>) -> Tensor<B, 1> {
-    let softplus = (x.clone().abs().neg().exp() + 1.0).log();
-    (activation::relu(x.clone()) - x * y + softplus).sum()
+    let softplus = activation::log_sigmoid(x.clone().neg()).neg();
+    (softplus - x * y).sum()
 }
