@@ -61,15 +61,11 @@ impl<B: TrainBackend> SelfAttention<B> {
     /// # Shapes
     /// - x: `[N, D]`; first, output: `[R, D]`
     pub fn forward_first(&self, x: Tensor<B, 2>, first: Tensor<B, 2>, rows: &Rows) -> Tensor<B, 2> {
-        let sight = Sight::FromFirst;
-        self.attend(
-            [first, x],
-            rows,
-            Heads {
-                sight,
-                ..self.heads
-            },
-        )
+        let heads = Heads {
+            sight: Sight::FromFirst,
+            ..self.heads
+        };
+        self.attend([first, x], rows, heads)
     }
 
     /// Lets tokens that look attend to those that are seen.

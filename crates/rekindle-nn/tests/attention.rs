@@ -115,7 +115,7 @@ impl Case {
 }
 
 /// The first query of each row, of those of all tokens.
-fn first<T: Copy>(values: &[T]) -> Vec<T> {
+fn first(values: &[f64]) -> Vec<f64> {
     let width = values.len() / LENGTHS.iter().sum::<usize>();
     let starts = Rows::ragged(LENGTHS.to_vec()).starts().into_iter();
     starts

@@ -29,13 +29,13 @@ pub(super) fn attend(
 ) -> Fused<Flex, 3> {
     Kernel::Attend.count();
     let shape = Shape::new(heads, masks, rows);
-    let slots = [shape.num_queries, rows.num_slots(), rows.num_slots()];
-    let widths = [heads.queries, heads.keys, heads.keys].map(|number| number * heads.size);
+    let queries = [shape.num_queries, heads.queries * heads.size];
+    let keys = [rows.num_slots(), heads.keys * heads.size];
     let inputs = qkv.map(Numbers::new);
-    let mut output = vec![0.0; slots[0] * widths[0]];
+    let mut output = vec![0.0; queries[0] * queries[1]];
     // Of each query, its largest score and the factor that makes weights of exponentials.
-    let mut softmax = vec![[0.0; 2]; slots[0] * heads.queries];
-    let outputs = split_rows(&mut output, shape.queries(), widths[0]);
+    let mut softmax = vec![[0.0; 2]; queries[0] * heads.queries];
+    let outputs = split_rows(&mut output, shape.queries(), queries[1]);
     let statistics = split_rows(&mut softmax, shape.queries(), heads.queries);
     shape
         .rows
@@ -45,33 +45,30 @@ pub(super) fn attend(
             let inputs = inputs.each_ref().map(Numbers::get);
             shape.forward_row(row, inputs, output, softmax);
         });
-    Fused::new(
-        tensor(output, [slots[0], widths[0]]),
-        move |gradient, needed| {
-            Kernel::AttendBackward.count();
-            let gradient = Numbers::new(gradient);
-            let shapes: [[usize; 2]; 3] = std::array::from_fn(|part| [slots[part], widths[part]]);
-            let mut outputs = shapes.map(|[slots, width]| vec![0.0; slots * width]);
-            let [to_q, to_k, to_v] = &mut outputs;
-            let to_q = split_rows(to_q, shape.queries(), widths[0]);
-            let to_k = split_rows(to_k, shape.tokens(), widths[1]);
-            let to_v = split_rows(to_v, shape.tokens(), widths[2]);
-            let outputs_of_rows = to_q.into_par_iter().zip(to_k).zip(to_v);
-            let rows = shape.rows.par_iter().zip(outputs_of_rows);
-            rows.for_each(|(row, ((to_q, to_k), to_v))| {
-                let [q, k, v] = inputs.each_ref().map(Numbers::get);
-                let inputs = [q, k, v, gradient.get()];
-                let Range { start, end } = row.queries;
-                let softmax = &softmax[start * heads.queries..end * heads.queries];
-                shape.backward_row(row, inputs, softmax, [to_q, to_k, to_v]);
-            });
-            let mut shapes = shapes.into_iter().zip(needed);
-            outputs.map(|output| {
-                let (shape, is_needed) = shapes.next()?;
-                is_needed.then(|| tensor(output, shape))
-            })
-        },
-    )
+    Fused::new(tensor(output, queries), move |gradient, needed| {
+        Kernel::AttendBackward.count();
+        let gradient = Numbers::new(gradient);
+        let shapes = [queries, keys, keys];
+        let mut outputs = shapes.map(|[slots, width]| vec![0.0; slots * width]);
+        let [to_q, to_k, to_v] = &mut outputs;
+        let to_q = split_rows(to_q, shape.queries(), queries[1]);
+        let to_k = split_rows(to_k, shape.tokens(), keys[1]);
+        let to_v = split_rows(to_v, shape.tokens(), keys[1]);
+        let outputs_of_rows = to_q.into_par_iter().zip(to_k).zip(to_v);
+        let rows = shape.rows.par_iter().zip(outputs_of_rows);
+        rows.for_each(|(row, ((to_q, to_k), to_v))| {
+            let [q, k, v] = inputs.each_ref().map(Numbers::get);
+            let inputs = [q, k, v, gradient.get()];
+            let Range { start, end } = row.queries;
+            let softmax = &softmax[start * heads.queries..end * heads.queries];
+            shape.backward_row(row, inputs, softmax, [to_q, to_k, to_v]);
+        });
+        let mut shapes = shapes.into_iter().zip(needed);
+        outputs.map(|output| {
+            let (shape, is_needed) = shapes.next()?;
+            is_needed.then(|| tensor(output, shape))
+        })
+    })
 }
 
 /// What every task knows.
