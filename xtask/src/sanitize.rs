@@ -10,7 +10,7 @@ use crate::program;
 /// Runs them under `AddressSanitizer`, for which rustc's nightly toolchain must be installed; what is built
 /// for it lies in a folder of its own.
 ///
-/// The one block of `unsafe` code is there: that which hands memory to the crate of matrix products.
+/// The `unsafe` code that deals with memory is there: that which hands it to the crate of matrix products.
 pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
     // With a target that is named, the flags are not those of build scripts and macros.
     let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);

@@ -6,6 +6,7 @@
     reason = "this is the program that talks"
 )]
 
+mod allocator;
 mod args;
 mod bench;
 mod chat;
@@ -33,12 +34,8 @@ use clap::Parser;
 
 use args::{Arguments, Command};
 
-/// Tensors of a training step are large and short-lived: the C library's allocator gives their pages
-/// back to the system and faults them in again at every step.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
+    allocator::keep_pages();
     join_pool();
     // For who wants to know whether a difference comes from a kernel.
     rekindle::set_kernels(std::env::var_os("REKINDLE_KERNELS").is_none_or(|value| value != "off"));

@@ -235,7 +235,7 @@ fn tables(c: &mut Bench) {
     let logits = matrix(5, [SLOTS / 8, WORDS]);
     let targets = ids.narrow(0, 0, SLOTS / 8);
     compare(c, "cross-entropy", || {
-        B::cross_entropy_sum(logits.clone(), targets.clone())
+        B::cross_entropy(logits.clone(), targets.clone())
     });
 }
 

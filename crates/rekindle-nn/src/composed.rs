@@ -131,16 +131,16 @@ pub(crate) fn rotate<B: Backend>(x: Tensor<B, 2>, [cos, sin]: &[Tensor<B, 2>; 2]
     Tensor::cat(turned, 2).reshape([slots, width])
 }
 
-/// See [`TrainBackend::cross_entropy_sum`].
-pub(crate) fn cross_entropy_sum<B: Backend>(
+/// See [`TrainBackend::cross_entropy`].
+pub(crate) fn cross_entropy<B: Backend>(
     logits: Tensor<B, 2>,
     targets: Tensor<B, 1, Int>,
-) -> Tensor<B, 1> {
-    let targets = targets.unsqueeze_dim(1); // [N, 1]
-    activation::log_softmax(logits, 1)
-        .gather(1, targets)
-        .sum()
-        .neg()
+) -> Tensor<B, 2> {
+    let targets = targets.unsqueeze_dim::<2>(1); // [N, 1]
+    let is_right = logits.clone().argmax(1).equal(targets.clone()).float();
+    let is_right = cast(is_right, logits.dtype());
+    let losses = activation::log_softmax(logits, 1).gather(1, targets).neg();
+    Tensor::cat(vec![losses, is_right], 1)
 }
 
 /// See [`TrainBackend::adamw_update`].

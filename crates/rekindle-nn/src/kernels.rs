@@ -191,8 +191,8 @@ pub trait Kernels: Backend {
         unreachable!("no kernel is ready")
     }
 
-    /// Summed cross-entropy of logits.
-    fn fused_cross_entropy_sum(
+    /// Cross-entropy of each row of logits, and whether its target is the likeliest.
+    fn fused_cross_entropy(
         _inputs: [FloatTensor<Self>; 1],
         _targets: IntTensor<Self>,
     ) -> Fused<Self, 1> {

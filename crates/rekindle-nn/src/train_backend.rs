@@ -229,22 +229,20 @@ pub trait TrainBackend: Kernels {
         )
     }
 
-    /// Sum over rows of `-log softmax(logits)[target]`, in nats.
+    /// Of each row, `-log softmax(logits)[target]` in nats, and 1 where its target is the likeliest class,
+    /// else 0, which is not differentiated.
     ///
     /// # Shapes
-    /// - logits: `[N, V]`; targets: `[N]`; output: `[1]`
-    fn cross_entropy_sum(
-        logits: Tensor<Self, 2>,
-        targets: Tensor<Self, 1, Int>,
-    ) -> Tensor<Self, 1> {
+    /// - logits: `[N, V]`; targets: `[N]`; output: `[N, 2]`
+    fn cross_entropy(logits: Tensor<Self, 2>, targets: Tensor<Self, 1, Int>) -> Tensor<Self, 2> {
         match ready::<Self, 1>([primitive(logits)]) {
             Ok(logits) => {
                 let targets = Self::plain_int(targets.into_primitive());
                 tensor(Self::fuse(logits, |logits, _| {
-                    Self::Plain::fused_cross_entropy_sum(logits, targets)
+                    Self::Plain::fused_cross_entropy(logits, targets)
                 }))
             }
-            Err([logits]) => composed::cross_entropy_sum(tensor(logits), targets),
+            Err([logits]) => composed::cross_entropy(tensor(logits), targets),
         }
     }
 

@@ -163,7 +163,8 @@ impl Objective {
                     .flat_map(|target| target.classes())
                     .map(|class| class as i32)
                     .collect();
-                B::cross_entropy_sum(logits, Tensor::from_data(classes.as_slice(), &device))
+                let classes = Tensor::from_data(classes.as_slice(), &device);
+                B::cross_entropy(logits, classes).narrow(1, 0, 1).sum()
             }
             TaskKind::MultiLabel | TaskKind::Regress => {
                 let values: Vec<f32> = targets.iter().flat_map(|target| values(target)).collect();

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use burn::tensor::{DType, Int, Tensor, activation};
+use burn::tensor::{DType, Tensor};
 use rekindle_nn::{Depth, LanguageModel, TrainBackend, cast, list};
 
 use crate::optimizer::Gradients;
@@ -37,8 +37,7 @@ pub(crate) fn outputs<B: TrainBackend, M: LanguageModel<B>>(
 ) -> Tensor<B, 2> {
     let chunks = chunks(targets.len(), model.vocabulary()).map(|range| {
         let states = states.clone().slice([range.clone()]);
-        let losses = Losses::new(model.project(states), &targets[range]);
-        Tensor::cat(vec![losses.each, losses.is_right], 1)
+        compare(model.project(states), &targets[range])
     });
     Tensor::cat(chunks.collect(), 0)
 }
@@ -82,49 +81,32 @@ where
     for range in chunks(targets.len(), model.vocabulary()) {
         let states = leaf::<B>(states.clone().slice([range.clone()]));
         let targets = &targets[range];
-        let losses = Losses::new(model.project(states.clone()), targets);
-        let outputs = [&losses.each, &losses.is_right].map(|column| column.clone().inner());
-        let outputs = Tensor::cat(outputs.to_vec(), 1).into_data();
-        let outputs: Vec<f32> = outputs.iter::<f32>().collect();
+        let outputs = compare(model.project(states.clone()), targets);
+        let mut back = (weighted_sum(outputs.clone(), targets) / weight).backward();
+        let outputs: Vec<f32> = outputs.inner().into_data().iter::<f32>().collect();
         let (pairs, _) = outputs.as_chunks::<TOKEN_OUTPUT>();
         for ([loss, _], (_, weight)) in pairs.iter().zip(targets) {
             passed.loss += f64::from(*loss) * f64::from(*weight);
         }
         passed.outputs.extend(outputs);
-        let mut back = (losses.weighted_sum(targets) / weight).backward();
         flows.push(states.grad_remove(&mut back).expect(TRACKED));
         gradients.add(model, back);
     }
     (passed, Tensor::cat(flows, 0))
 }
 
-/// The losses of some targets.
-struct Losses<B: TrainBackend> {
-    /// In nats, `[targets, 1]`.
-    each: Tensor<B, 2>,
-    /// Whether the target was the likeliest token, `[targets, 1]`.
-    is_right: Tensor<B, 2>,
+/// Outputs of logits `[targets, V]`, in f32 whatever their type, `[targets, TOKEN_OUTPUT]`.
+fn compare<B: TrainBackend>(logits: Tensor<B, 2>, targets: &[(u32, f32)]) -> Tensor<B, 2> {
+    let ids: Vec<i32> = targets.iter().map(|(id, _)| *id as i32).collect();
+    let ids = Tensor::from_data(ids.as_slice(), &logits.device());
+    B::cross_entropy(cast(logits, DType::F32), ids)
 }
 
-impl<B: TrainBackend> Losses<B> {
-    /// From logits `[targets, V]`, in f32 whatever their type.
-    fn new(logits: Tensor<B, 2>, next: &[(u32, f32)]) -> Self {
-        let logits = cast(logits, DType::F32);
-        let ids: Vec<i32> = next.iter().map(|(id, _)| *id as i32).collect();
-        let ids: Tensor<B, 1, Int> = Tensor::from_data(ids.as_slice(), &logits.device());
-        let ids = ids.unsqueeze_dim::<2>(1); // [targets, 1]
-        let is_right = logits.clone().argmax(1).equal(ids.clone()).float();
-        Self {
-            each: activation::log_softmax(logits, 1).gather(1, ids).neg(),
-            is_right: cast(is_right, DType::F32),
-        }
-    }
-
-    fn weighted_sum(self, next: &[(u32, f32)]) -> Tensor<B, 1> {
-        let weights: Vec<f32> = next.iter().map(|(_, weight)| *weight).collect();
-        let weights: Tensor<B, 1> = Tensor::from_data(weights.as_slice(), &self.each.device());
-        (self.each * cast(weights, DType::F32).unsqueeze_dim(1)).sum()
-    }
+/// Losses by the weights of their targets, summed.
+fn weighted_sum<B: TrainBackend>(outputs: Tensor<B, 2>, targets: &[(u32, f32)]) -> Tensor<B, 1> {
+    let weights: Vec<f32> = targets.iter().map(|(_, weight)| *weight).collect();
+    let weights: Tensor<B, 1> = Tensor::from_data(weights.as_slice(), &outputs.device());
+    (outputs.narrow(1, 0, 1) * cast(weights, DType::F32).unsqueeze_dim(1)).sum()
 }
 
 /// Ranges of targets whose logits are made at once.

@@ -68,8 +68,8 @@ impl<B: TrainBackend> LanguageModel<B> for WordPredictor<B> {
     }
 
     fn project(&self, states: Tensor<B, 2>) -> Tensor<B, 2> {
-        let logits = B::multiply(states, self.encoder.words().transpose()); // [n, V]
-        logits + self.decoder.bias.val().unsqueeze()
+        let words = self.encoder.words().transpose();
+        B::affine(states, words, self.decoder.bias.val()) // [n, V]
     }
 }
 

@@ -94,11 +94,11 @@ impl Kernels for Flex {
         rotary::rotate(x, tables)
     }
 
-    fn fused_cross_entropy_sum(
+    fn fused_cross_entropy(
         [logits]: [FloatTensor<Self>; 1],
         targets: IntTensor<Self>,
     ) -> Fused<Self, 1> {
-        loss::cross_entropy_sum(logits, &targets)
+        loss::cross_entropy(logits, &targets)
     }
 }
 

@@ -1,14 +1,22 @@
 //! Products of large matrices, computed by the crate `gemm`, as `Flex` has them computed.
 //!
-//! `Flex` clears an output, and copies it to where it is aligned, on one thread; here it is written once.
+//! `Flex` clears an output, and copies it to where it is aligned, on one thread; here it is written once. And
+//! each thread has a block of the output to itself: threads that share a product in `gemm` wait for each
+//! other before every panel of it.
+
+use std::ops::Range;
 
 use burn_flex::FlexTensor;
 use gemm::{Parallelism, gemm};
+use rayon::prelude::*;
 
 use super::numbers::{dims, tensor};
 
-/// Multiplications from which on threads share a product.
-const SHARED: usize = 1 << 20;
+/// Multiplications that a thread takes at least.
+const SHARE: usize = 1 << 21;
+
+/// Blocks are of whole tiles: rows and columns of an output that `gemm` computes in registers.
+const TILE: [usize; 2] = [6, 64];
 
 /// A matrix, whichever way it lies in memory.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +58,11 @@ impl<'a> View<'a> {
 
     pub(super) fn width(self) -> usize {
         self.shape[1]
+    }
+
+    /// Whether its columns, not its rows, lie in memory number behind number.
+    pub(super) fn is_turned(self) -> bool {
+        self.strides[0] == 1 && self.strides[1] > 1
     }
 
     /// Whether all of its numbers are there.
@@ -103,45 +116,103 @@ fn compute(left: View<'_>, right: View<'_>, base: Option<Vec<f32>>) -> Vec<f32> 
     let is_added = base.is_some();
     let mut output = base.unwrap_or_else(|| Vec::with_capacity(size));
     assert!(!is_added || output.len() == size, "an output has its size");
-    let threads = if size.saturating_mul(length) < SHARED {
-        Parallelism::None
-    } else {
-        Parallelism::Rayon(0)
+    let product = Product {
+        left,
+        right,
+        output: output.as_mut_ptr(),
+        is_added,
     };
-    let [left_row, left_column] = left.strides.map(|stride| stride as isize);
-    let [right_row, right_column] = right.strides.map(|stride| stride as isize);
+    let threads = size.saturating_mul(length) / SHARE;
+    let threads = threads.clamp(1, rayon::current_num_threads());
+    let blocks = blocks([height, width], threads).into_par_iter();
+    blocks
+        .with_max_len(1)
+        .for_each(|block| product.compute(block));
     #[expect(
         unsafe_code,
         reason = "no crate multiplies into memory that is not cleared"
     )]
-    // SAFETY: the factors' last numbers are within their slices, so all are. The output has room for
-    // `size` numbers, which nobody else sees; `gemm` writes each of them, and reads them only where they
-    // are there.
+    // SAFETY: the output has room for `size` numbers, and the blocks, which make up all of it, are written.
     unsafe {
-        gemm(
-            height,
-            width,
-            length,
-            output.as_mut_ptr(),
-            1,
-            width as isize,
-            is_added,
-            left.numbers.as_ptr(),
-            left_column,
-            left_row,
-            right.numbers.as_ptr(),
-            right_column,
-            right_row,
-            if is_added { 1.0 } else { 0.0 },
-            1.0,
-            false,
-            false,
-            false,
-            threads,
-        );
         output.set_len(size);
     }
     output
+}
+
+/// Rows and columns of the blocks into which an output of this shape is cut for so many threads: of all grids
+/// that in which they read the fewest numbers of both factors.
+fn blocks([height, width]: [usize; 2], threads: usize) -> Vec<[Range<usize>; 2]> {
+    let grids = (1..=threads).filter(|down| threads.is_multiple_of(*down));
+    let [down, across] = grids
+        .map(|down| [down, threads / down])
+        .min_by_key(|[down, across]| down * width + across * height)
+        .expect("there is a thread");
+    let columns = ranges(width, across, TILE[1]);
+    ranges(height, down, TILE[0])
+        .flat_map(|rows| columns.clone().map(move |columns| [rows.clone(), columns]))
+        .collect()
+}
+
+/// Cuts a side into at most so many parts, all but the last of whole tiles.
+fn ranges(size: usize, parts: usize, tile: usize) -> impl Iterator<Item = Range<usize>> + Clone {
+    let part = size.div_ceil(parts).next_multiple_of(tile).max(tile);
+    let starts = (0..size).step_by(part);
+    starts.map(move |start| start..size.min(start + part))
+}
+
+/// A product that threads compute in blocks.
+struct Product<'a> {
+    left: View<'a>,
+    right: View<'a>,
+    /// Row after row, as wide as the right factor.
+    output: *mut f32,
+    is_added: bool,
+}
+
+#[expect(unsafe_code, reason = "threads write to one output side by side")]
+// SAFETY: the factors are only read, and no two blocks have a number of the output in common.
+unsafe impl Sync for Product<'_> {}
+
+impl Product<'_> {
+    /// Computes these rows and columns of the output, which are within it.
+    fn compute(&self, [rows, columns]: [Range<usize>; 2]) {
+        let Self {
+            left,
+            right,
+            output,
+            is_added,
+        } = self;
+        let width = right.width();
+        let [left_row, left_column] = left.strides.map(|stride| stride as isize);
+        let [right_row, right_column] = right.strides.map(|stride| stride as isize);
+        #[expect(unsafe_code, reason = "`gemm` takes pointers")]
+        // SAFETY: the factors' last numbers are within their slices, so those of all rows and columns are.
+        // The output has room for the block, of which nobody else sees a number; `gemm` writes each of
+        // them, and reads them only where they are there.
+        unsafe {
+            gemm(
+                rows.len(),
+                columns.len(),
+                left.width(),
+                output.add(rows.start * width + columns.start),
+                1,
+                width as isize,
+                *is_added,
+                left.numbers.as_ptr().add(rows.start * left.strides[0]),
+                left_column,
+                left_row,
+                right.numbers.as_ptr().add(columns.start * right.strides[1]),
+                right_column,
+                right_row,
+                if *is_added { 1.0 } else { 0.0 },
+                1.0,
+                false,
+                false,
+                false,
+                Parallelism::None,
+            );
+        }
+    }
 }
 
 #[cfg(test)]
@@ -207,6 +278,34 @@ mod tests {
 
     fn values(tensor: Tensor<Flex, 2>) -> Vec<f32> {
         tensor.into_data().iter::<f32>().collect()
+    }
+
+    #[test]
+    fn blocks_are_long_on_no_side_and_make_up_the_output() {
+        for (shape, threads, expected) in [
+            ([0, 5], 1, vec![]),
+            ([5, 7], 1, vec![[0..5, 0..7]]),
+            ([200, 1536], 2, vec![[0..200, 0..768], [0..200, 768..1536]]),
+            (
+                [2048, 384],
+                2,
+                vec![[0..1026, 0..384], [1026..2048, 0..384]],
+            ),
+            ([8, 8], 3, vec![[0..8, 0..8]]),
+        ] {
+            assert_eq!(blocks(shape, threads), expected, "{shape:?}");
+        }
+        for threads in 1..20 {
+            let mut times = vec![0; 500 * 700];
+            for [rows, columns] in blocks([500, 700], threads) {
+                for row in rows {
+                    for time in &mut times[row * 700..][columns.clone()] {
+                        *time += 1;
+                    }
+                }
+            }
+            assert!(times.iter().all(|&times| times == 1), "{threads} threads");
+        }
     }
 
     #[test]

@@ -54,6 +54,9 @@ pub(super) fn add_to_rows(output: &mut [f32], bias: FlexTensor) {
 struct Kept {
     x: Option<FlexTensor>,
     weight: Option<FlexTensor>,
+    /// Whether the columns of the weight lie in memory one behind the other, as of a table of embeddings
+    /// that tokens are told apart by.
+    is_turned: bool,
 }
 
 /// A product, and what its gradients will be made of.
@@ -61,10 +64,12 @@ fn product(factors: [FlexTensor; 2], needed: [bool; 2]) -> (FlexTensor, Kept) {
     let factors = factors.map(straight);
     let [x, weight] = factors.each_ref().map(View::new);
     let output = gemm::product(x, weight);
+    let is_turned = weight.is_turned();
     let [x, weight] = factors;
     let kept = Kept {
         x: needed[1].then_some(x),
         weight: needed[0].then_some(weight),
+        is_turned,
     };
     (output, kept)
 }
@@ -78,11 +83,17 @@ impl Kept {
             .weight
             .as_ref()
             .map(|weight| gemm::product(up, View::new(weight).transposed()));
-        let to_weight = self
-            .x
-            .as_ref()
-            .map(|x| gemm::product(View::new(x).transposed(), up));
+        let to_weight = self.x.as_ref().map(|x| self.to_weight(View::new(x), up));
         [to_x, to_weight]
+    }
+
+    /// The gradient of the weight, which lies in memory as the weight does.
+    fn to_weight(&self, x: View<'_>, up: View<'_>) -> FlexTensor {
+        if self.is_turned {
+            gemm::product(up.transposed(), x).transpose(0, 1)
+        } else {
+            gemm::product(x.transposed(), up)
+        }
     }
 }
 
@@ -123,5 +134,22 @@ mod tests {
         let [to_x, to_weight] = frozen.gradients(matrix([2, 4]));
         assert_eq!(Numbers::new(to_x.unwrap()).get(), [4.0; 6]);
         assert!(to_weight.is_none());
+    }
+
+    #[test]
+    fn the_gradient_of_a_weight_lies_as_the_weight_does() {
+        let x = tensor((0..6).map(|i| i as f32).collect(), [2, 3]);
+        let up = tensor((0..8).map(|i| i as f32).collect(), [2, 4]);
+        let [straight, turned] = [
+            tensor(vec![1.0; 12], [3, 4]),
+            tensor(vec![1.0; 12], [4, 3]).transpose(0, 1),
+        ]
+        .map(|weight| {
+            let kept = product([x.clone(), weight], [false, true]).1;
+            kept.gradients(up.clone())[1].clone().unwrap()
+        });
+        assert!(straight.is_contiguous() && turned.transpose(0, 1).is_contiguous());
+        let [straight, turned] = [straight, turned].map(Numbers::new);
+        assert_eq!(straight.get(), turned.get());
     }
 }

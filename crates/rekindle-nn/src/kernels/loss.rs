@@ -7,8 +7,8 @@ use super::embedding::indices;
 use super::numbers::{Numbers, rows_of_task, tensor, vectorized};
 use super::{Fused, Kernel, math};
 
-/// See [`super::Kernels::fused_cross_entropy_sum`].
-pub(super) fn cross_entropy_sum(logits: FlexTensor, targets: &FlexTensor) -> Fused<Flex, 1> {
+/// See [`super::Kernels::fused_cross_entropy`].
+pub(super) fn cross_entropy(logits: FlexTensor, targets: &FlexTensor) -> Fused<Flex, 1> {
     Kernel::CrossEntropy.count();
     let logits = Numbers::new(logits);
     let targets = indices(targets);
@@ -16,46 +16,50 @@ pub(super) fn cross_entropy_sum(logits: FlexTensor, targets: &FlexTensor) -> Fus
     let task = rows_of_task(width);
     // Of each row, its largest logit and the sum of the exponentials of what the others are below it.
     let mut sums = vec![[0.0; 2]; rows];
+    let mut outputs = vec![0.0; 2 * rows];
     let chunks = sums
         .par_chunks_mut(task)
-        .zip(logits.get().par_chunks(task * width));
-    chunks.for_each(|(sums, logits)| {
+        .zip(outputs.par_chunks_mut(2 * task))
+        .zip(logits.get().par_chunks(task * width))
+        .zip(targets.par_chunks(task));
+    chunks.for_each(|(((sums, outputs), logits), targets)| {
         let mut row = vec![0.0; width];
+        let (outputs, _) = outputs.as_chunks_mut::<2>();
         vectorized(
             #[inline(always)]
             || {
-                for (sums, logits) in sums.iter_mut().zip(logits.chunks_exact(width)) {
+                let rows = logits.chunks_exact(width).zip(targets);
+                for ((logits, &target), (sums, output)) in rows.zip(sums.iter_mut().zip(outputs)) {
                     let largest = math::maximum(logits);
                     row.copy_from_slice(logits);
-                    *sums = [largest, math::exponentials(&mut row, largest)];
+                    let sum = math::exponentials(&mut row, largest);
+                    *sums = [largest, sum];
+                    *output = row_outputs(logits, target, *sums);
                 }
             },
         );
     });
-    let terms = logits.get().chunks_exact(width).zip(&sums).zip(&targets);
-    let loss: f64 = terms
-        .map(|((logits, [largest, sum]), &target)| {
-            f64::from(*largest) + f64::from(*sum).ln() - f64::from(logits[target])
-        })
-        .sum();
-    let output = tensor(vec![loss as f32], [1]);
+    let output = tensor(outputs, [rows, 2]);
     Fused::new(output, move |gradient, _| {
         Kernel::CrossEntropyBackward.count();
-        let factor = Numbers::new(gradient).get()[0];
+        let factors = Numbers::new(gradient);
         let mut gradients = vec![0.0; rows * width];
         gradients
             .par_chunks_mut(task * width)
             .zip(logits.get().par_chunks(task * width))
             .zip(sums.par_chunks(task).zip(targets.par_chunks(task)))
-            .for_each(|((gradients, logits), (sums, targets))| {
+            .zip(factors.get().par_chunks(2 * task))
+            .for_each(|(((gradients, logits), (sums, targets)), factors)| {
+                let (factors, _) = factors.as_chunks::<2>();
                 vectorized(
                     #[inline(always)]
                     || {
                         let rows = gradients
                             .chunks_exact_mut(width)
                             .zip(logits.chunks_exact(width));
-                        for ((gradients, logits), ([largest, sum], &target)) in
-                            rows.zip(sums.iter().zip(targets))
+                        let sums = sums.iter().zip(targets).zip(factors);
+                        for ((gradients, logits), (([largest, sum], &target), [factor, _])) in
+                            rows.zip(sums)
                         {
                             let scale = factor / sum;
                             for (gradient, logit) in gradients.iter_mut().zip(logits) {
@@ -68,4 +72,12 @@ pub(super) fn cross_entropy_sum(logits: FlexTensor, targets: &FlexTensor) -> Fus
             });
         [Some(tensor(gradients, [rows, width]))]
     })
+}
+
+/// The loss of a row, and 1 where its target is the first of the likeliest classes.
+fn row_outputs(logits: &[f32], target: usize, [largest, sum]: [f32; 2]) -> [f32; 2] {
+    let logit = logits[target];
+    let loss = f64::from(largest) + f64::from(sum).ln() - f64::from(logit);
+    let is_right = logit == largest && logits[..target].iter().all(|&other| other < largest);
+    [loss as f32, f32::from(u8::from(is_right))]
 }

@@ -5,8 +5,8 @@ use burn_flex::{FlexTensor, Layout};
 use pulp::Arch;
 use rayon::prelude::*;
 
-/// Numbers that one task works on: a few microseconds.
-const TASK: usize = 1 << 14;
+/// Numbers that one task works on: about what it takes to wake a thread.
+const TASK: usize = 1 << 16;
 
 /// A tensor whose numbers lie in order.
 #[derive(Debug)]
@@ -97,7 +97,7 @@ pub(super) fn update(
 
 /// Rows of `width` numbers that one task works on.
 pub(super) fn rows_of_task(width: usize) -> usize {
-    (TASK / width.max(1)).clamp(1, 64)
+    (TASK / width.max(1)).clamp(1, 256)
 }
 
 /// The sum of vectors that come one behind the other, in their order.
