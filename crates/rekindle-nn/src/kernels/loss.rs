@@ -14,7 +14,6 @@ pub(super) fn cross_entropy(logits: FlexTensor, targets: &FlexTensor) -> Fused<F
     let targets = indices(targets);
     let [rows, width] = logits.dims();
     let task = rows_of_task(width);
-    // Of each row, its largest logit and the sum of the exponentials of what the others are below it.
     let mut sums = vec![[0.0; 2]; rows];
     let mut outputs = vec![0.0; 2 * rows];
     let chunks = sums
@@ -40,38 +39,63 @@ pub(super) fn cross_entropy(logits: FlexTensor, targets: &FlexTensor) -> Fused<F
         );
     });
     let output = tensor(outputs, [rows, 2]);
+    let kept = Kept {
+        logits,
+        targets,
+        sums,
+    };
     Fused::new(output, move |gradient, _| {
         Kernel::CrossEntropyBackward.count();
-        let factors = Numbers::new(gradient);
-        let mut gradients = vec![0.0; rows * width];
-        gradients
-            .par_chunks_mut(task * width)
-            .zip(logits.get().par_chunks(task * width))
-            .zip(sums.par_chunks(task).zip(targets.par_chunks(task)))
-            .zip(factors.get().par_chunks(2 * task))
-            .for_each(|(((gradients, logits), (sums, targets)), factors)| {
-                let (factors, _) = factors.as_chunks::<2>();
-                vectorized(
-                    #[inline(always)]
-                    || {
-                        let rows = gradients
-                            .chunks_exact_mut(width)
-                            .zip(logits.chunks_exact(width));
-                        let sums = sums.iter().zip(targets).zip(factors);
-                        for ((gradients, logits), (([largest, sum], &target), [factor, _])) in
-                            rows.zip(sums)
-                        {
-                            let scale = factor / sum;
-                            for (gradient, logit) in gradients.iter_mut().zip(logits) {
-                                *gradient = math::exp(logit - largest) * scale;
-                            }
-                            gradients[target] -= factor;
-                        }
-                    },
-                );
-            });
-        [Some(tensor(gradients, [rows, width]))]
+        [Some(kept.gradient(Numbers::new(gradient).get()))]
     })
+}
+
+/// What a gradient is made of.
+struct Kept {
+    logits: Numbers,
+    targets: Vec<usize>,
+    /// Of each row, its largest logit and the sum of the exponentials of what all are below it.
+    sums: Vec<[f32; 2]>,
+}
+
+impl Kept {
+    /// The gradient of the logits, of those of all rows' outputs.
+    fn gradient(&self, factors: &[f32]) -> FlexTensor {
+        let [rows, width] = self.logits.dims();
+        let task = rows_of_task(width);
+        let mut gradients = vec![0.0; rows * width];
+        let chunks = gradients
+            .par_chunks_mut(task * width)
+            .zip(self.logits.get().par_chunks(task * width))
+            .zip(self.sums.par_chunks(task))
+            .zip(
+                self.targets
+                    .par_chunks(task)
+                    .zip(factors.par_chunks(2 * task)),
+            );
+        chunks.for_each(|(((gradients, logits), sums), (targets, factors))| {
+            let (factors, _) = factors.as_chunks::<2>();
+            vectorized(
+                #[inline(always)]
+                || {
+                    let rows = gradients
+                        .chunks_exact_mut(width)
+                        .zip(logits.chunks_exact(width));
+                    let ends = targets.iter().zip(factors);
+                    for (((gradients, logits), [largest, sum]), (&target, [factor, _])) in
+                        rows.zip(sums).zip(ends)
+                    {
+                        let scale = factor / sum;
+                        for (gradient, logit) in gradients.iter_mut().zip(logits) {
+                            *gradient = math::exp(logit - largest) * scale;
+                        }
+                        gradients[target] -= factor;
+                    }
+                },
+            );
+        });
+        tensor(gradients, [rows, width])
+    }
 }
 
 /// The loss of a row, and 1 where its target is the first of the likeliest classes.
