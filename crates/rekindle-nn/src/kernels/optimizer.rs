@@ -94,12 +94,13 @@ impl Factors {
 /// Whether all numbers are positive zeros; of others, mostly the first one tells.
 #[inline(always)]
 fn is_zero(numbers: &[f32]) -> bool {
-    let mut bits = numbers[0].to_bits();
-    if bits == 0 {
-        // A fold would be a call, compiled for the least of processors.
-        for number in numbers {
-            bits |= number.to_bits();
-        }
+    if numbers[0].to_bits() != 0 {
+        return false;
+    }
+    // Not a fold, which would be a call, compiled for the least of processors.
+    let mut bits = 0;
+    for number in numbers {
+        bits |= number.to_bits();
     }
     bits == 0
 }
