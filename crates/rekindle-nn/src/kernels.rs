@@ -11,6 +11,7 @@
 mod activation;
 mod adapter;
 mod attention;
+mod awake;
 mod dropout;
 mod embedding;
 mod flex;
@@ -36,6 +37,7 @@ use burn::tensor::{
 
 use crate::{AdapterPass, Dropout, Heads, Noise, Rows};
 
+pub use awake::Awake;
 pub(crate) use flex::{adamw_update, sum_of_squares, zeros};
 pub use switch::{Kernel, kernel_calls, set_kernels};
 

@@ -36,7 +36,7 @@ pub use dtype::cast;
 pub use embedding::Embedding;
 pub use heads::{Heads, Sight};
 pub use init::{Fresh, initialize, initialize_each, lazy_parameter};
-pub use kernels::{Fused, Kernel, Kernels, Unary, kernel_calls, set_kernels};
+pub use kernels::{Awake, Fused, Kernel, Kernels, Unary, kernel_calls, set_kernels};
 pub use linear::{Linear, LoraAdapter};
 pub use lora::{
     Adaptation, Lora, LoraError, Targets, export_adapter, group, has_output_layer, is_in_module,

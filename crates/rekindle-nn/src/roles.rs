@@ -71,6 +71,17 @@ pub trait Model<B: Backend>: Module<B> {
     {
         None
     }
+
+    /// Of the states after all blocks, that of each row's first token, `[N]` to `[R, D]`.
+    fn first_stem(&self, input: Input<B>, rows: &Rows) -> Option<Tensor<B, 2>>
+    where
+        B: TrainBackend,
+    {
+        let states = self.stem(input, rows, self.num_blocks())?;
+        let starts: Vec<i32> = rows.starts().into_iter().map(|slot| slot as i32).collect();
+        let starts = Tensor::from_data(starts.as_slice(), &states.device());
+        Some(states.select(0, starts))
+    }
 }
 
 /// Gives each row scores: of classes, of labels, or one number.

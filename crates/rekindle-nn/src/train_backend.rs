@@ -14,7 +14,7 @@ use burn_flex::Flex;
 use burn_fusion::{Fusion, FusionBackend};
 use burn_ndarray::NdArray;
 
-use crate::kernels::{self, Fused, Kernels, Unary};
+use crate::kernels::{self, Awake, Fused, Kernels, Unary};
 use crate::{Dropout, Heads, Masks, Noise, Rows, composed, graph};
 
 /// A backend that models can be trained on.
@@ -34,6 +34,11 @@ pub trait TrainBackend: Kernels {
         inputs: [FloatTensor<Self>; N],
         kernel: impl FnOnce([FloatTensor<Self::Plain>; N], [bool; N]) -> Fused<Self::Plain, N>,
     ) -> FloatTensor<Self>;
+
+    /// Held while operations follow one another; see [`Awake`].
+    fn awake() -> Option<Awake> {
+        None
+    }
 
     /// Softmax attention within rows, `softmax(q kᵀ / √c) v` per head of size `c` (Vaswani et al., 2017).
     ///
@@ -369,6 +374,10 @@ impl<B: FusionBackend> TrainBackend for Fusion<B> {
 impl TrainBackend for Flex {
     computes!();
 
+    fn awake() -> Option<Awake> {
+        Some(Awake::new())
+    }
+
     fn sum_of_squares(x: Tensor<Self, 1>) -> Tensor<Self, 1> {
         match ready::<Self, 1>([primitive(x)]) {
             Ok([x]) => tensor(kernels::sum_of_squares(x)),
@@ -400,6 +409,10 @@ impl TrainBackend for Flex {
 
 impl<B: TrainBackend, C: CheckpointStrategy> TrainBackend for Autodiff<B, C> {
     type Plain = B;
+
+    fn awake() -> Option<Awake> {
+        B::awake()
+    }
 
     fn plain(tensor: &FloatTensor<Self>) -> &FloatTensor<B> {
         &tensor.primitive

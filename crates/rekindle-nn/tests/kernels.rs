@@ -284,7 +284,12 @@ fn linear_layers_and_tables_equal_the_composed_ones() {
 fn layers_with_adapters_equal_the_composed_ones() {
     let _alone = alone();
     let kernels = [Kernel::Adapt, Kernel::AdaptBackward];
-    for (rows, inputs, outputs) in [(1, 1, 1), (5, 3, 2), (200, 65, 33), (130, 90, 110)] {
+    for (rows, inputs, outputs, rank) in [
+        (1, 1, 1, 1),
+        (5, 3, 2, 4),
+        (200, 65, 33, 8),
+        (130, 96, 110, 20),
+    ] {
         for (probability, is_frozen) in [(0.0, true), (0.0, false), (0.3, true), (0.3, false)] {
             let dropout = Dropout::new(probability, 9);
             let pass = AdapterPass {
@@ -296,12 +301,12 @@ fn layers_with_adapters_equal_the_composed_ones() {
                 [
                     matrix(1, [rows, inputs], 1.0),
                     if is_frozen { weight.detach() } else { weight },
-                    matrix(3, [inputs, 4], 1.0),
-                    matrix(4, [4, outputs], 1.0),
+                    matrix(3, [inputs, rank], 1.0),
+                    matrix(4, [rank, outputs], 1.0),
                 ]
             };
             let what = format!(
-                "[{rows}, {inputs}] to {outputs}, dropout {probability}, frozen: {is_frozen}"
+                "[{rows}, {inputs}] to {outputs} by {rank}, dropout {probability}, frozen: {is_frozen}"
             );
             compare(&what, &kernels, || {
                 let inputs = factors();

@@ -61,6 +61,7 @@ impl<T> Runner<'_, T> {
         M: Model<B>,
         T: Task<B, M>,
     {
+        let _awake = B::awake();
         let has_outputs = |index: &usize| rows[*index].target.num_outputs() > 0;
         let mut order: Vec<usize> = (0..rows.len()).filter(has_outputs).collect();
         order.sort_by_key(|&index| std::cmp::Reverse(rows[index].ids.len()));

@@ -100,13 +100,19 @@ impl Stems {
         let found: Vec<_> = found.collect::<Result<_, _>>()?;
         let found: Vec<&Row> = found.iter().map(AsRef::as_ref).collect();
         let batch = Batch::<B>::new(&found, self.layout, device);
-        let states = model.stem(batch.input, &batch.rows, self.still.blocks);
+        let (states, places) = if self.is_first_alone {
+            let places = (0..group.len()).map(|row| (row, 1)).collect();
+            (model.first_stem(batch.input, &batch.rows), places)
+        } else {
+            let lengths = batch.rows.lengths().iter().copied();
+            let places: Vec<_> = batch.rows.starts().into_iter().zip(lengths).collect();
+            let states = model.stem(batch.input, &batch.rows, self.still.blocks);
+            (states, places)
+        };
         let states = states.expect("a model with a still part tells its states");
         let states: Vec<f32> = states.into_data().iter::<f32>().collect();
         let width = self.still.width;
-        let places = batch.rows.starts().into_iter().zip(batch.rows.lengths());
-        for (&index, (start, &length)) in group.iter().zip(places) {
-            let kept = if self.is_first_alone { 1 } else { length };
+        for (&index, (start, kept)) in group.iter().zip(places) {
             self.states[index] = states[start * width..][..kept * width].to_vec();
         }
         Ok(())

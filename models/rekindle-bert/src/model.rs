@@ -331,6 +331,13 @@ impl<B: Backend> Model<B> for SequenceClassifier<B> {
     {
         Some(self.encoder.stem(input, rows, blocks))
     }
+
+    fn first_stem(&self, input: Input<B>, rows: &Rows) -> Option<Tensor<B, 2>>
+    where
+        B: TrainBackend,
+    {
+        Some(self.encoder.first_states(input, rows))
+    }
 }
 
 impl<B: Backend> Model<B> for TokenClassifier<B> {

@@ -1,14 +1,19 @@
 //! Linear layers that carry a low-rank adapter.
 //!
-//! The adapter's part is added where the layer's is written, both ways: its own products are small beside the
-//! passes that adding them takes.
+//! The layer's products are those of large matrices. The adapter's have a short side, its rank, and take less
+//! time than passes over their long factors; they are computed on rows that are in the cache for what else is
+//! done with them.
+//!
+//! Letters: N rows, I inputs, O outputs, R rank.
 
 use burn_flex::{Flex, FlexTensor};
+use rayon::prelude::*;
 
 use super::dropout;
-use super::gemm::{View, multiply, multiply_onto, product, straight};
+use super::gemm::{self, View, multiply, straight};
 use super::linear::{add_to_rows, sum_rows};
-use super::numbers::{tensor, update};
+use super::numbers::{Numbers, sum_vectors, tensor, vectorized};
+use super::product::{Left, Matrix, product};
 use super::{Fused, Kernel};
 use crate::noise::Factors;
 
@@ -54,96 +59,210 @@ pub(super) fn affine(
 /// What gradients are made of.
 struct Kept {
     /// The layer's input, where its weight is trained.
-    x: Option<FlexTensor>,
+    x: Option<Numbers>,
     weight: FlexTensor,
-    a: FlexTensor,
-    b: FlexTensor,
-    /// The adapter's input.
-    dropped: FlexTensor,
-    /// `s x A`.
-    narrow: FlexTensor,
+    adapter: Adapter,
+    /// The adapter's input, `[N, I]`.
+    dropped: Numbers,
+    /// `s drop_out(x) A`, `[N, R]`.
+    narrow: Vec<f32>,
     needed: [bool; 4],
-    settings: Settings,
 }
 
 /// `x W + s drop_out(x) A B`, and a bias.
 fn adapt(
-    inputs: [FlexTensor; 4],
+    [x, weight, a, b]: [FlexTensor; 4],
     bias: Option<FlexTensor>,
     needed: [bool; 4],
     settings: Settings,
 ) -> (FlexTensor, Kept) {
-    let [x, weight, a, b] = inputs.map(straight);
-    let dropped = match settings.masks {
-        Some(masks) => dropout::apply(x.clone(), masks),
-        None => x.clone(),
+    let (x, weight) = (Numbers::new(x), straight(weight));
+    let adapter = Adapter {
+        a: Numbers::new(a),
+        b: Numbers::new(b),
+        settings,
     };
-    let narrow = scaled_product(View::new(&dropped), View::new(&a), settings.scale);
-    let mut output = multiply(View::new(&x), View::new(&weight));
-    if let Some(bias) = bias {
-        add_to_rows(&mut output, bias);
-    }
-    let output = multiply_onto(output, View::new(&narrow), View::new(&b));
-    let shape = [View::new(&x).height(), View::new(&weight).width()];
+    let (dropped, narrow) = adapter.narrow(&x);
+    let mut output = multiply(View::new(x.tensor()), View::new(&weight));
+    adapter.widen(&mut output, bias.map(Numbers::new).as_ref(), &narrow);
+    let [height, _] = x.dims();
+    let shape = [height, View::new(&weight).width()];
     let kept = Kept {
         x: needed[1].then_some(x),
         weight,
-        a,
-        b,
+        adapter,
         dropped,
         narrow,
         needed,
-        settings,
     };
     (tensor(output, shape), kept)
+}
+
+/// The factors, and how they are applied.
+struct Adapter {
+    /// `[I, R]`.
+    a: Numbers,
+    /// `[R, O]`.
+    b: Numbers,
+    settings: Settings,
+}
+
+impl Adapter {
+    /// Inputs, rank and outputs.
+    fn sizes(&self) -> [usize; 3] {
+        let ([inputs, rank], [_, outputs]) = (self.a.dims(), self.b.dims());
+        [inputs, rank, outputs]
+    }
+
+    /// `drop_out(x)`, and `s drop_out(x) A`.
+    fn narrow(&self, x: &Numbers) -> (Numbers, Vec<f32>) {
+        let ([height, inputs], [_, rank, _]) = (x.dims(), self.sizes());
+        let rows = rows_of_part(height);
+        let mut narrow = vec![0.0; height * rank];
+        let parts = narrow.par_chunks_mut(rows * rank);
+        let parts = parts.zip(x.get().par_chunks(rows * inputs));
+        let a = self.a.get();
+        let Some(masks) = self.settings.masks else {
+            parts.for_each(|(narrow, x)| self.scaled(narrow, [x, a], inputs));
+            return (x.clone(), narrow);
+        };
+        let mut dropped = vec![0.0; height * inputs];
+        let parts = parts.zip(dropped.par_chunks_mut(rows * inputs));
+        parts
+            .enumerate()
+            .for_each(|(index, ((narrow, x), dropped))| {
+                dropped.copy_from_slice(x);
+                drop_out(dropped, masks, index * rows * inputs);
+                self.scaled(narrow, [dropped, a], inputs);
+            });
+        (Numbers::new(tensor(dropped, [height, inputs])), narrow)
+    }
+
+    /// `s left right`, `[N, R]`, of `[N, length]` and `[length, R]`.
+    fn scaled(&self, output: &mut [f32], [left, right]: [&[f32]; 2], length: usize) {
+        let [_, rank, _] = self.sizes();
+        let height = output.len() / rank;
+        let to = Matrix::new(&mut *output, rank);
+        let (left, right) = (Left::rows(left, length), Matrix::new(right, rank));
+        product(to, left, right, [height, rank, length], false);
+        for number in output {
+            *number *= self.settings.scale;
+        }
+    }
+
+    /// Adds the bias and `narrow B`.
+    fn widen(&self, output: &mut [f32], bias: Option<&Numbers>, narrow: &[f32]) {
+        let [_, rank, outputs] = self.sizes();
+        let rows = rows_of_part(narrow.len() / rank);
+        let parts = output.par_chunks_mut(rows * outputs);
+        let parts = parts.zip(narrow.par_chunks(rows * rank));
+        parts.for_each(|(output, narrow)| {
+            if let Some(bias) = bias {
+                add_to_rows(output, bias.get());
+            }
+            let size = [narrow.len() / rank, outputs, rank];
+            let to = Matrix::new(output, outputs);
+            let (left, right) = (Left::rows(narrow, rank), Matrix::new(self.b.get(), outputs));
+            product(to, left, right, size, true);
+        });
+    }
+
+    /// Adds `drop_out(narrow Aᵀ)`, by the masks of the way forward.
+    fn widen_back(&self, output: &mut [f32], narrow: &[f32]) {
+        let [inputs, rank, _] = self.sizes();
+        let rows = rows_of_part(narrow.len() / rank);
+        let a = transposed(self.a.get(), rank);
+        let parts = output.par_chunks_mut(rows * inputs);
+        let parts = parts.zip(narrow.par_chunks(rows * rank)).enumerate();
+        parts.for_each(|(index, (output, narrow))| {
+            let size = [narrow.len() / rank, inputs, rank];
+            let (left, right) = (Left::rows(narrow, rank), Matrix::new(&a[..], inputs));
+            let Some(masks) = self.settings.masks else {
+                return product(Matrix::new(output, inputs), left, right, size, true);
+            };
+            let mut part = vec![0.0; output.len()];
+            product(Matrix::new(&mut part[..], inputs), left, right, size, false);
+            drop_out(&mut part, masks, index * rows * inputs);
+            for (output, part) in output.iter_mut().zip(&part) {
+                *output += part;
+            }
+        });
+    }
 }
 
 impl Kept {
     /// The gradients of the input, the weight, and the adapter's factors.
     fn gradients(&self, gradient: FlexTensor) -> [Option<FlexTensor>; 4] {
-        let gradient = straight(gradient);
-        let up = View::new(&gradient);
-        let [is_x, _, is_a, is_b] = self.needed;
+        let up = Numbers::new(gradient);
+        let view = View::new(up.tensor());
+        let [inputs, rank, outputs] = self.adapter.sizes();
         let to_weight = self
             .x
             .as_ref()
-            .map(|x| product(View::new(x).transposed(), up));
-        let to_b = is_b.then(|| product(View::new(&self.narrow).transposed(), up));
-        let narrow = scaled_product(up, View::new(&self.b).transposed(), self.settings.scale);
-        let narrow = View::new(&narrow);
-        let to_a = is_a.then(|| product(View::new(&self.dropped).transposed(), narrow));
-        let to_x = is_x.then(|| self.to_x(up, narrow));
+            .map(|x| gemm::product(View::new(x.tensor()).transposed(), view));
+        let (narrow, mut to_a) = self.to_factors(up.get());
+        let to_b = to_a.split_off(inputs * rank);
+        let [is_x, _, is_a, is_b] = self.needed;
+        let to_x = is_x.then(|| {
+            let mut to_x = multiply(view, View::new(&self.weight).transposed());
+            self.adapter.widen_back(&mut to_x, &narrow);
+            tensor(to_x, [view.height(), inputs])
+        });
+        let to_a = is_a.then(|| tensor(to_a, [inputs, rank]));
+        let to_b = is_b.then(|| tensor(to_b, [rank, outputs]));
         [to_x, to_weight, to_a, to_b]
     }
 
-    /// The gradient of the input, of those of the output and of `x A`.
-    fn to_x(&self, up: View<'_>, narrow: View<'_>) -> FlexTensor {
-        let (weight, a) = (
-            View::new(&self.weight).transposed(),
-            View::new(&self.a).transposed(),
-        );
-        let shape = [up.height(), weight.width()];
-        let layer = multiply(up, weight);
-        let sum = match self.settings.masks {
-            None => multiply_onto(layer, narrow, a),
-            Some(masks) => {
-                let adapter = dropout::apply(product(narrow, a), masks);
-                let mut sum = layer;
-                update(&mut sum, adapter.storage(), |layer, adapter| {
-                    layer + adapter
-                });
-                sum
-            }
-        };
-        tensor(sum, shape)
+    /// The gradient of `drop_out(x) A`, and those of both factors, one behind the other.
+    fn to_factors(&self, up: &[f32]) -> (Vec<f32>, Vec<f32>) {
+        let [inputs, rank, outputs] = self.adapter.sizes();
+        let height = self.narrow.len() / rank;
+        let rows = rows_of_part(height);
+        let b = transposed(self.adapter.b.get(), outputs);
+        let mut to_narrow = vec![0.0; height * rank];
+        let size = inputs * rank + rank * outputs;
+        let mut sums = vec![0.0; height.div_ceil(rows) * size];
+        let inputs_of_parts = self.dropped.get().par_chunks(rows * inputs);
+        to_narrow
+            .par_chunks_mut(rows * rank)
+            .zip(sums.par_chunks_mut(size))
+            .zip(up.par_chunks(rows * outputs))
+            .zip(inputs_of_parts.zip(self.narrow.par_chunks(rows * rank)))
+            .for_each(|(((to_narrow, sums), up), (x, narrow))| {
+                self.adapter.scaled(to_narrow, [up, &b], outputs);
+                let height = to_narrow.len() / rank;
+                let (to_a, to_b) = sums.split_at_mut(inputs * rank);
+                let (left, right) = (Left::columns(x, inputs), Matrix::new(&*to_narrow, rank));
+                let to = Matrix::new(to_a, rank);
+                product(to, left, right, [inputs, rank, height], false);
+                let (left, right) = (Left::columns(narrow, rank), Matrix::new(up, outputs));
+                let to = Matrix::new(to_b, outputs);
+                product(to, left, right, [rank, outputs, height], false);
+            });
+        (to_narrow, sum_vectors(&sums, size))
     }
 }
 
-/// `scale · left · right`, which is narrow.
-fn scaled_product(left: View<'_>, right: View<'_>, scale: f32) -> FlexTensor {
-    let mut product = multiply(left, right);
-    for number in &mut product {
-        *number *= scale;
+/// Rows of a part: in the cache, and of a number that does not depend on threads.
+fn rows_of_part(height: usize) -> usize {
+    height.div_ceil(16).clamp(36, 132).next_multiple_of(6)
+}
+
+fn drop_out(numbers: &mut [f32], masks: Factors, first: usize) {
+    vectorized(
+        #[inline(always)]
+        || dropout::multiply(numbers, masks, first),
+    );
+}
+
+/// The transpose of rows of `width` numbers.
+fn transposed(numbers: &[f32], width: usize) -> Vec<f32> {
+    let height = numbers.len() / width;
+    let mut transposed = vec![0.0; numbers.len()];
+    for (row, numbers) in numbers.chunks_exact(width).enumerate() {
+        for (column, number) in numbers.iter().enumerate() {
+            transposed[column * height + row] = *number;
+        }
     }
-    tensor(product, [left.height(), right.width()])
+    transposed
 }

@@ -84,14 +84,6 @@ pub(super) fn straight(tensor: FlexTensor) -> FlexTensor {
     }
 }
 
-/// `left · right`, row after row.
-///
-/// # Panics
-/// If the matrices do not fit together.
-pub(super) fn multiply(left: View<'_>, right: View<'_>) -> Vec<f32> {
-    compute(left, right, None)
-}
-
 /// `left · right` as a tensor.
 ///
 /// # Panics
@@ -100,27 +92,20 @@ pub(super) fn product(left: View<'_>, right: View<'_>) -> FlexTensor {
     tensor(multiply(left, right), [left.height(), right.width()])
 }
 
-/// `output + left · right`, row after row.
+/// `left · right`, row after row.
 ///
 /// # Panics
 /// If the matrices do not fit together.
-pub(super) fn multiply_onto(output: Vec<f32>, left: View<'_>, right: View<'_>) -> Vec<f32> {
-    compute(left, right, Some(output))
-}
-
-fn compute(left: View<'_>, right: View<'_>, base: Option<Vec<f32>>) -> Vec<f32> {
+pub(super) fn multiply(left: View<'_>, right: View<'_>) -> Vec<f32> {
     let ([height, length], [depth, width]) = (left.shape, right.shape);
     assert_eq!(length, depth, "a row of the one is a column of the other");
     assert!(left.is_whole() && right.is_whole(), "numbers are missing");
     let size = height * width;
-    let is_added = base.is_some();
-    let mut output = base.unwrap_or_else(|| Vec::with_capacity(size));
-    assert!(!is_added || output.len() == size, "an output has its size");
+    let mut output = Vec::with_capacity(size);
     let product = Product {
         left,
         right,
         output: output.as_mut_ptr(),
-        is_added,
     };
     let threads = size.saturating_mul(length) / SHARE;
     let threads = threads.clamp(1, rayon::current_num_threads());
@@ -166,7 +151,6 @@ struct Product<'a> {
     right: View<'a>,
     /// Row after row, as wide as the right factor.
     output: *mut f32,
-    is_added: bool,
 }
 
 #[expect(unsafe_code, reason = "threads write to one output side by side")]
@@ -180,7 +164,6 @@ impl Product<'_> {
             left,
             right,
             output,
-            is_added,
         } = self;
         let width = right.width();
         let [left_row, left_column] = left.strides.map(|stride| stride as isize);
@@ -188,7 +171,7 @@ impl Product<'_> {
         #[expect(unsafe_code, reason = "`gemm` takes pointers")]
         // SAFETY: the factors' last numbers are within their slices, so those of all rows and columns are.
         // The output has room for the block, of which nobody else sees a number; `gemm` writes each of
-        // them, and reads them only where they are there.
+        // them, and reads none.
         unsafe {
             gemm(
                 rows.len(),
@@ -197,14 +180,14 @@ impl Product<'_> {
                 output.add(rows.start * width + columns.start),
                 1,
                 width as isize,
-                *is_added,
+                false,
                 left.numbers.as_ptr().add(rows.start * left.strides[0]),
                 left_column,
                 left_row,
                 right.numbers.as_ptr().add(columns.start * right.strides[1]),
                 right_column,
                 right_row,
-                if *is_added { 1.0 } else { 0.0 },
+                0.0,
                 1.0,
                 false,
                 false,
@@ -263,14 +246,11 @@ mod tests {
                 let factors = [change(a.clone()), change(b.clone())].map(primitive);
                 let [left, right] = factors.each_ref().map(View::new);
                 let found = multiply(left, right);
-                let onto = multiply_onto(vec![0.5; height * width], left, right);
-                assert_eq!([found.len(), onto.len()], [height * width; 2]);
-                for (index, (found, onto)) in found.into_iter().zip(onto).enumerate() {
+                assert_eq!(found.len(), height * width);
+                for (index, found) in found.into_iter().enumerate() {
                     let terms = row[index / width].iter().zip(&column[index % width]);
                     let expected: f32 = terms.map(|(a, b)| a * b).sum();
-                    for found in [found, onto - 0.5] {
-                        assert!((found - expected).abs() < 1e-4, "{found}, not {expected}");
-                    }
+                    assert!((found - expected).abs() < 1e-4, "{found}, not {expected}");
                 }
             }
         }
@@ -314,14 +294,6 @@ mod tests {
         let factors = [matrix([2, 3]), matrix([2, 3])].map(primitive);
         let [left, right] = factors.each_ref().map(View::new);
         multiply(left, right);
-    }
-
-    #[test]
-    #[should_panic(expected = "an output has its size")]
-    fn an_output_of_another_size_is_refused() {
-        let factor = primitive(matrix([2, 2]));
-        let view = View::new(&factor);
-        multiply_onto(vec![0.0; 3], view, view);
     }
 
     #[test]

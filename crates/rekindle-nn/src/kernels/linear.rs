@@ -21,7 +21,7 @@ pub(super) fn project(factors: [FlexTensor; 2], needed: [bool; 2]) -> Fused<Flex
 pub(super) fn affine([x, weight, bias]: [FlexTensor; 3], needed: [bool; 3]) -> Fused<Flex, 3> {
     Kernel::Affine.count();
     let (mut output, kept) = product([x, weight], [needed[0], needed[1]]);
-    add_to_rows(output.storage_mut(), bias);
+    add_to_all(output.storage_mut(), bias);
     Fused::new(output, move |gradient: FlexTensor, _| {
         Kernel::AffineBackward.count();
         let to_bias = needed[2].then(|| sum_rows(gradient.clone()));
@@ -30,24 +30,26 @@ pub(super) fn affine([x, weight, bias]: [FlexTensor; 3], needed: [bool; 3]) -> F
     })
 }
 
-/// Adds a bias to all rows.
-pub(super) fn add_to_rows(output: &mut [f32], bias: FlexTensor) {
+/// Adds a bias to all rows, in parallel.
+fn add_to_all(output: &mut [f32], bias: FlexTensor) {
     let bias = Numbers::new(bias);
     let [width] = bias.dims();
     let chunks = output.par_chunks_mut(rows_of_task(width) * width);
-    chunks.for_each(|output| {
-        let bias = bias.get();
-        vectorized(
-            #[inline(always)]
-            || {
-                for row in output.chunks_exact_mut(width) {
-                    for (output, bias) in row.iter_mut().zip(bias) {
-                        *output += bias;
-                    }
+    chunks.for_each(|output| add_to_rows(output, bias.get()));
+}
+
+/// Adds a bias to rows.
+pub(super) fn add_to_rows(output: &mut [f32], bias: &[f32]) {
+    vectorized(
+        #[inline(always)]
+        || {
+            for row in output.chunks_exact_mut(bias.len()) {
+                for (output, bias) in row.iter_mut().zip(bias) {
+                    *output += bias;
                 }
-            },
-        );
-    });
+            }
+        },
+    );
 }
 
 /// Of the factors of a product, those that a gradient of the other is made of.

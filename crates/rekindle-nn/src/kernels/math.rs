@@ -55,18 +55,19 @@ pub(super) fn normal(x: f32) -> [f32; 2] {
     [below, DENSITY * bell]
 }
 
-/// The sum of `term(i)` over `0..length`, in a fixed order.
+/// The sum of `term` over what stands at each place of inputs of one length, in a fixed order.
 #[inline(always)]
-fn sum_of(length: usize, term: impl Fn(usize) -> f32) -> f32 {
+fn sum_of<const N: usize>(inputs: [&[f32]; N], term: impl Fn([f32; N]) -> f32) -> f32 {
     let mut parts = [0.0; LANES];
-    let whole = length - length % LANES;
-    for start in (0..whole).step_by(LANES) {
+    let inputs = inputs.map(|input| input[..inputs[0].len()].as_chunks::<LANES>());
+    for index in 0..inputs[0].0.len() {
+        let chunks = inputs.map(|(chunks, _)| &chunks[index]);
         for (lane, part) in parts.iter_mut().enumerate() {
-            *part += term(start + lane);
+            *part += term(chunks.map(|chunk| chunk[lane]));
         }
     }
-    for (part, index) in parts.iter_mut().zip(whole..length) {
-        *part += term(index);
+    for (index, part) in parts.iter_mut().enumerate().take(inputs[0].1.len()) {
+        *part += term(inputs.map(|(_, rest)| rest[index]));
     }
     // Pairwise, which is what vector registers do.
     let mut width = LANES / 2;
@@ -82,27 +83,25 @@ fn sum_of(length: usize, term: impl Fn(usize) -> f32) -> f32 {
 /// `Σ x`.
 #[inline(always)]
 pub(super) fn sum(x: &[f32]) -> f32 {
-    sum_of(x.len(), |i| x[i])
+    sum_of([x], |[x]| x)
 }
 
 /// `Σ (x - center)²`.
 #[inline(always)]
 pub(super) fn sum_of_squares(x: &[f32], center: f32) -> f32 {
-    sum_of(x.len(), |i| (x[i] - center) * (x[i] - center))
+    sum_of([x], |[x]| (x - center) * (x - center))
 }
 
 /// `Σ x y`.
 #[inline(always)]
 pub(super) fn dot(x: &[f32], y: &[f32]) -> f32 {
-    let y = &y[..x.len()];
-    sum_of(x.len(), |i| x[i] * y[i])
+    sum_of([x, y], |[x, y]| x * y)
 }
 
 /// `Σ x (y - center)`.
 #[inline(always)]
 pub(super) fn sum_along(x: &[f32], y: &[f32], center: f32) -> f32 {
-    let y = &y[..x.len()];
-    sum_of(x.len(), |i| x[i] * (y[i] - center))
+    sum_of([x, y], |[x, y]| x * (y - center))
 }
 
 /// The largest number; NaN is not one.

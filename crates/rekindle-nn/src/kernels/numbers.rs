@@ -5,11 +5,11 @@ use burn_flex::{FlexTensor, Layout};
 use pulp::Arch;
 use rayon::prelude::*;
 
-/// Numbers that one task works on: about what it takes to wake a thread.
-const TASK: usize = 1 << 16;
+/// Numbers that one task works on.
+const TASK: usize = 1 << 14;
 
 /// A tensor whose numbers lie in order.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Numbers(FlexTensor);
 
 impl Numbers {
@@ -23,6 +23,10 @@ impl Numbers {
 
     pub(super) fn get(&self) -> &[f32] {
         self.0.as_slice().expect("the numbers are f32, in order")
+    }
+
+    pub(super) fn tensor(&self) -> &FlexTensor {
+        &self.0
     }
 
     pub(super) fn dims<const D: usize>(&self) -> [usize; D] {

@@ -114,9 +114,12 @@ pub(super) fn sum_of_squares(x: &[f32]) -> f64 {
         vectorized(
             #[inline(always)]
             || {
-                let parts = x.chunks(PART);
-                let parts = parts.map(|part| f64::from(math::sum_of_squares(part, 0.0)));
-                parts.sum::<f64>()
+                // Not a fold; see `is_zero`.
+                let mut sum = 0.0;
+                for part in x.chunks(PART) {
+                    sum += f64::from(math::sum_of_squares(part, 0.0));
+                }
+                sum
             },
         )
     });

@@ -1,8 +1,8 @@
-//! Products of small matrices, for attention: large ones are `Flex`'s.
+//! Products of matrices with a short side, for attention and adapters; [`super::gemm`] has those of large ones.
 
 use pulp::{Arch, Simd, WithSimd};
 
-/// Widths of right factors and outputs are multiples of this.
+/// Widths of right factors and outputs of which no register is filled in part.
 pub(super) const MULTIPLE: usize = 16;
 
 /// A left factor.
@@ -49,7 +49,7 @@ impl<T> Matrix<T> {
 
 /// Writes `left · right` to an output, or adds it.
 ///
-/// `size` is the height of the output, its width, a multiple of [`MULTIPLE`], and the length of the sums.
+/// `size` is the height of the output, its width, and the length of the sums.
 pub(super) fn product(
     output: Matrix<&mut [f32]>,
     left: Left<'_>,
@@ -57,7 +57,6 @@ pub(super) fn product(
     size: [usize; 3],
     is_added: bool,
 ) {
-    debug_assert!(size[1].is_multiple_of(MULTIPLE));
     Arch::new().dispatch(Product {
         output,
         left,
@@ -95,45 +94,45 @@ impl Product<'_> {
         let mut column = 0;
         while column < width {
             // Two registers of columns by six rows leave room for both factors, also in AVX2.
-            let is_wide = column + 2 * S::F32_LANES <= width;
+            let registers = ((width - column) / S::F32_LANES).min(2);
             let mut row = 0;
             while row < height {
-                let at = [row, column];
-                let rows = if is_wide {
-                    self.rows::<S, 2, TRANSPOSED>(simd, at, height - row)
-                } else {
-                    self.rows::<S, 1, TRANSPOSED>(simd, at, height - row)
+                let (at, left) = ([row, column], height - row);
+                row += match registers {
+                    2 => self.rows::<S, 2, false, TRANSPOSED>(simd, at, left),
+                    1 => self.rows::<S, 1, false, TRANSPOSED>(simd, at, left),
+                    _ => self.rows::<S, 1, true, TRANSPOSED>(simd, at, left),
                 };
-                row += rows;
             }
-            column += if is_wide { 2 } else { 1 } * S::F32_LANES;
+            column += registers.max(1) * S::F32_LANES;
         }
     }
 
     /// Computes as many rows as are left, at most six; gives their number.
     #[inline(always)]
-    fn rows<S: Simd, const W: usize, const TRANSPOSED: bool>(
+    fn rows<S: Simd, const W: usize, const PART: bool, const TRANSPOSED: bool>(
         &mut self,
         simd: S,
         at: [usize; 2],
         left: usize,
     ) -> usize {
         match left {
-            6.. => self.tile::<S, 6, W, TRANSPOSED>(simd, at),
-            4..6 => self.tile::<S, 4, W, TRANSPOSED>(simd, at),
-            2..4 => self.tile::<S, 2, W, TRANSPOSED>(simd, at),
-            _ => self.tile::<S, 1, W, TRANSPOSED>(simd, at),
+            6.. => self.tile::<S, 6, W, PART, TRANSPOSED>(simd, at),
+            4..6 => self.tile::<S, 4, W, PART, TRANSPOSED>(simd, at),
+            2..4 => self.tile::<S, 2, W, PART, TRANSPOSED>(simd, at),
+            _ => self.tile::<S, 1, W, PART, TRANSPOSED>(simd, at),
         }
     }
 
-    /// Computes `H` rows and `W` registers of columns.
+    /// Computes `H` rows and `W` registers of columns, or what columns are left for `PART` of one.
     #[inline(always)]
-    fn tile<S: Simd, const H: usize, const W: usize, const TRANSPOSED: bool>(
+    fn tile<S: Simd, const H: usize, const W: usize, const PART: bool, const TRANSPOSED: bool>(
         &mut self,
         simd: S,
         [row, column]: [usize; 2],
     ) -> usize {
-        let (width, length) = (W * S::F32_LANES, self.size[2]);
+        let [_, all, length] = self.size;
+        let width = if PART { all - column } else { W * S::F32_LANES };
         let Left {
             numbers, stride, ..
         } = self.left;
@@ -147,7 +146,13 @@ impl Product<'_> {
         });
         for k in 0..length {
             let right = &self.right.numbers[k * self.right.stride + column..][..width];
-            let right = S::as_simd_f32s(right).0;
+            let right: [S::f32s; W] = std::array::from_fn(|w| {
+                if PART {
+                    simd.partial_load_f32s(right)
+                } else {
+                    S::as_simd_f32s(right).0[w]
+                }
+            });
             let left: [f32; H] = if TRANSPOSED {
                 let left = &numbers[k * stride + row..][..H];
                 std::array::from_fn(|i| left[i])
@@ -161,16 +166,24 @@ impl Product<'_> {
                 }
             }
         }
+        let is_added = self.is_added;
+        let finish = |base, sum| {
+            if is_added {
+                simd.add_f32s(base, sum)
+            } else {
+                sum
+            }
+        };
         for (i, sums) in sums.iter().enumerate() {
             let output = (row + i) * self.output.stride + column;
             let output = &mut self.output.numbers[output..][..width];
-            let output = S::as_mut_simd_f32s(output).0;
-            for (output, &sum) in output.iter_mut().zip(sums) {
-                *output = if self.is_added {
-                    simd.add_f32s(*output, sum)
-                } else {
-                    sum
-                };
+            if PART {
+                let base = simd.partial_load_f32s(output);
+                simd.partial_store_f32s(output, finish(base, sums[0]));
+                continue;
+            }
+            for (output, &sum) in S::as_mut_simd_f32s(output).0.iter_mut().zip(sums) {
+                *output = finish(*output, sum);
             }
         }
         H
@@ -182,11 +195,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn products_of_all_heights_follow_their_definition() {
+    fn products_of_all_sizes_follow_their_definition() {
         let number = |i: usize| (i as f32 * 0.37).sin();
-        for (height, width, length) in
-            [(1, 16, 1), (2, 48, 3), (13, 32, 7), (6, 80, 33), (5, 16, 4)]
-        {
+        for (height, width, length) in [
+            (1, 16, 1),
+            (2, 48, 3),
+            (13, 32, 7),
+            (6, 80, 33),
+            (5, 1, 4),
+            (7, 45, 5),
+        ] {
             for is_transposed in [false, true] {
                 let a: Vec<f32> = (0..height * length).map(number).collect();
                 let b: Vec<f32> = (0..width * length).map(|i| number(i + 5)).collect();

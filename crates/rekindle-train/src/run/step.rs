@@ -34,6 +34,7 @@ where
 {
     /// One optimizer step over a window of micro-batches, whose rows were waited for since `begun`.
     pub(super) fn step(&mut self, window: &Window, begun: Instant) -> Result<(), TrainError> {
+        let awake = B::awake();
         let passes = self.passes(window)?;
         // Its numbers are no reason to leave an update out.
         self.check_device()?;
@@ -51,6 +52,7 @@ where
         let learning_rate = self.plan.schedule.learning_rate(step - 1);
         let clip = clip_factor(grad_norm, self.recipe.train.max_grad_norm);
         self.update(passes.gradients, clip, learning_rate);
+        drop(awake);
         self.progress.epoch_loss.add(passes.loss);
         self.progress.loss_since_evaluation.add(passes.loss);
         let rows = || window.iter().flatten();
