@@ -3,7 +3,7 @@
 use burn_flex::{Flex, FlexTensor};
 use rayon::prelude::*;
 
-use super::numbers::{Numbers, dims, map, own, tensor, update, vectorized};
+use super::numbers::{Numbers, dims, map, own, tensor, update, vectorized, zeros};
 use super::{Fused, Kernel, Unary, math};
 
 /// Numbers that one task of a function of two inputs works on.
@@ -55,7 +55,7 @@ pub(super) fn swiglu(gate: FlexTensor, up: FlexTensor) -> Fused<Flex, 2> {
     Kernel::Swiglu.count();
     let shape: [usize; 2] = dims(&gate);
     let (gate, up) = (Numbers::new(gate), Numbers::new(up));
-    let mut output = vec![0.0; gate.get().len()];
+    let mut output = zeros(gate.get().len());
     output
         .par_chunks_mut(TASK)
         .zip(gate.get().par_chunks(TASK))
@@ -73,7 +73,7 @@ pub(super) fn swiglu(gate: FlexTensor, up: FlexTensor) -> Fused<Flex, 2> {
     Fused::new(tensor(output, shape), move |gradient, _| {
         Kernel::SwigluBackward.count();
         let mut to_up = own(gradient);
-        let mut to_gate = vec![0.0; gate.get().len()];
+        let mut to_gate = zeros(gate.get().len());
         to_up
             .storage_mut::<f32>()
             .par_chunks_mut(TASK)

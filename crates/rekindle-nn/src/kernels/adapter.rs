@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use super::dropout;
 use super::gemm::{self, View, multiply, straight};
 use super::linear::{add_to_rows, sum_rows};
-use super::numbers::{Numbers, sum_vectors, tensor, vectorized};
+use super::numbers::{Numbers, sum_vectors, tensor, vectorized, zeros};
 use super::product::{Left, Matrix, product};
 use super::{Fused, Kernel};
 use crate::noise::Factors;
@@ -126,7 +126,7 @@ impl Adapter {
             parts.for_each(|(narrow, x)| self.scaled(narrow, [x, a], inputs));
             return (x.clone(), narrow);
         };
-        let mut dropped = vec![0.0; height * inputs];
+        let mut dropped = zeros(height * inputs);
         let parts = parts.zip(dropped.par_chunks_mut(rows * inputs));
         parts
             .enumerate()

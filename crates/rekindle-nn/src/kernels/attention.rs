@@ -11,7 +11,7 @@ use std::ops::Range;
 use burn_flex::{Flex, FlexTensor};
 use rayon::prelude::*;
 
-use super::numbers::{Numbers, tensor};
+use super::numbers::{Numbers, tensor, zeros};
 use super::product::{Left, MULTIPLE};
 use super::{Fused, Kernel};
 use crate::noise::Factors;
@@ -32,7 +32,7 @@ pub(super) fn attend(
     let queries = [shape.num_queries, heads.queries * heads.size];
     let keys = [rows.num_slots(), heads.keys * heads.size];
     let inputs = qkv.map(Numbers::new);
-    let mut output = vec![0.0; queries[0] * queries[1]];
+    let mut output = zeros(queries[0] * queries[1]);
     // Of each query, its largest score and the factor that makes weights of exponentials.
     let mut softmax = vec![[0.0; 2]; queries[0] * heads.queries];
     let outputs = split_rows(&mut output, shape.queries(), queries[1]);
@@ -49,7 +49,7 @@ pub(super) fn attend(
         Kernel::AttendBackward.count();
         let gradient = Numbers::new(gradient);
         let shapes = [queries, keys, keys];
-        let mut outputs = shapes.map(|[slots, width]| vec![0.0; slots * width]);
+        let mut outputs = shapes.map(|[slots, width]| zeros(slots * width));
         let [to_q, to_k, to_v] = &mut outputs;
         let to_q = split_rows(to_q, shape.queries(), queries[1]);
         let to_k = split_rows(to_k, shape.tokens(), keys[1]);

@@ -2,9 +2,8 @@
 
 use burn::tensor::{DType, ops::FloatTensorOps};
 use burn_flex::{Flex, FlexTensor};
-use rayon::iter::ParallelIterator;
 
-use super::numbers::{Numbers, dims, tensor};
+use super::numbers::{Numbers, dims, tensor, zeros};
 use super::{Fused, Kernel};
 
 /// See [`super::Kernels::fused_look_up`].
@@ -17,7 +16,7 @@ pub(super) fn look_up(table: FlexTensor, ids: FlexTensor) -> Fused<Flex, 1> {
         Kernel::LookUpBackward.count();
         let width = shape[1];
         let gradient = Numbers::new(gradient);
-        let mut sums: Vec<f32> = rayon::iter::repeat_n(0.0, shape[0] * width).collect();
+        let mut sums = zeros(shape[0] * width);
         for (&row, gradient) in rows.iter().zip(gradient.get().chunks_exact(width)) {
             let sums = &mut sums[row * width..(row + 1) * width];
             for (sum, number) in sums.iter_mut().zip(gradient) {

@@ -15,6 +15,10 @@ use super::numbers::{dims, tensor};
 /// Multiplications that a thread takes at least.
 const SHARE: usize = 1 << 21;
 
+/// Multiplications of a thread that are cut in [`PARTS`], so that one that is held up leaves some to others.
+const LARGE: usize = 1 << 26;
+const PARTS: usize = 4;
+
 /// Blocks are of whole tiles: rows and columns of an output that `gemm` computes in registers.
 const TILE: [usize; 2] = [6, 64];
 
@@ -107,9 +111,7 @@ pub(super) fn multiply(left: View<'_>, right: View<'_>) -> Vec<f32> {
         right,
         output: output.as_mut_ptr(),
     };
-    let threads = size.saturating_mul(length) / SHARE;
-    let threads = threads.clamp(1, rayon::current_num_threads());
-    let blocks = blocks([height, width], threads).into_par_iter();
+    let blocks = blocks([height, width], num_blocks(size.saturating_mul(length))).into_par_iter();
     blocks
         .with_max_len(1)
         .for_each(|block| product.compute(block));
@@ -124,14 +126,24 @@ pub(super) fn multiply(left: View<'_>, right: View<'_>) -> Vec<f32> {
     output
 }
 
-/// Rows and columns of the blocks into which an output of this shape is cut for so many threads: of all grids
-/// that in which they read the fewest numbers of both factors.
-fn blocks([height, width]: [usize; 2], threads: usize) -> Vec<[Range<usize>; 2]> {
-    let grids = (1..=threads).filter(|down| threads.is_multiple_of(*down));
+/// Blocks that a product of so many multiplications is cut into.
+fn num_blocks(work: usize) -> usize {
+    let threads = (work / SHARE).clamp(1, rayon::current_num_threads());
+    if work / threads < LARGE {
+        threads
+    } else {
+        PARTS * threads
+    }
+}
+
+/// Rows and columns of so many blocks into which an output of this shape is cut: of all grids that in which
+/// they read the fewest numbers of both factors.
+fn blocks([height, width]: [usize; 2], count: usize) -> Vec<[Range<usize>; 2]> {
+    let grids = (1..=count).filter(|down| count.is_multiple_of(*down));
     let [down, across] = grids
-        .map(|down| [down, threads / down])
+        .map(|down| [down, count / down])
         .min_by_key(|[down, across]| down * width + across * height)
-        .expect("there is a thread");
+        .expect("there is a block");
     let columns = ranges(width, across, TILE[1]);
     ranges(height, down, TILE[0])
         .flat_map(|rows| columns.clone().map(move |columns| [rows.clone(), columns]))
@@ -262,7 +274,7 @@ mod tests {
 
     #[test]
     fn blocks_are_long_on_no_side_and_make_up_the_output() {
-        for (shape, threads, expected) in [
+        for (shape, count, expected) in [
             ([0, 5], 1, vec![]),
             ([5, 7], 1, vec![[0..5, 0..7]]),
             ([200, 1536], 2, vec![[0..200, 0..768], [0..200, 768..1536]]),
@@ -273,18 +285,18 @@ mod tests {
             ),
             ([8, 8], 3, vec![[0..8, 0..8]]),
         ] {
-            assert_eq!(blocks(shape, threads), expected, "{shape:?}");
+            assert_eq!(blocks(shape, count), expected, "{shape:?}");
         }
-        for threads in 1..20 {
+        for count in 1..20 {
             let mut times = vec![0; 500 * 700];
-            for [rows, columns] in blocks([500, 700], threads) {
+            for [rows, columns] in blocks([500, 700], count) {
                 for row in rows {
                     for time in &mut times[row * 700..][columns.clone()] {
                         *time += 1;
                     }
                 }
             }
-            assert!(times.iter().all(|&times| times == 1), "{threads} threads");
+            assert!(times.iter().all(|&times| times == 1), "{count} blocks");
         }
     }
 

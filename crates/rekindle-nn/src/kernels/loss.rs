@@ -4,7 +4,7 @@ use burn_flex::{Flex, FlexTensor};
 use rayon::prelude::*;
 
 use super::embedding::indices;
-use super::numbers::{Numbers, rows_of_task, tensor, vectorized};
+use super::numbers::{Numbers, rows_of_task, tensor, vectorized, zeros};
 use super::{Fused, Kernel, math};
 
 /// See [`super::Kernels::fused_cross_entropy`].
@@ -63,7 +63,7 @@ impl Kept {
     fn gradient(&self, factors: &[f32]) -> FlexTensor {
         let [rows, width] = self.logits.dims();
         let task = rows_of_task(width);
-        let mut gradients = vec![0.0; rows * width];
+        let mut gradients = zeros(rows * width);
         let chunks = gradients
             .par_chunks_mut(task * width)
             .zip(self.logits.get().par_chunks(task * width))

@@ -3,7 +3,7 @@
 use burn_flex::{Flex, FlexTensor};
 use rayon::prelude::*;
 
-use super::numbers::{Numbers, own, rows_of_task, sum_vectors, tensor, vectorized};
+use super::numbers::{Numbers, own, rows_of_task, sum_vectors, tensor, vectorized, zeros};
 use super::{Fused, Kernel, math};
 
 /// See [`super::Kernels::fused_normalize_layer`].
@@ -17,7 +17,7 @@ pub(super) fn layer(
     let x = Numbers::new(x);
     let (scale, shift) = (Numbers::new(scale), Numbers::new(shift));
     let [rows, width] = x.dims();
-    let mut output = vec![0.0; rows * width];
+    let mut output = zeros(rows * width);
     // Of each row, its mean and the factor that brings its deviation to one.
     let mut moments = vec![[0.0; 2]; rows];
     let task = rows_of_task(width);
@@ -58,7 +58,7 @@ pub(super) fn rms(x: FlexTensor, scale: FlexTensor, epsilon: f64) -> Fused<Flex,
     Kernel::NormalizeRms.count();
     let (x, scale) = (Numbers::new(x), Numbers::new(scale));
     let [rows, width] = x.dims();
-    let mut output = vec![0.0; rows * width];
+    let mut output = zeros(rows * width);
     let mut moments = vec![[0.0; 2]; rows];
     let task = rows_of_task(width);
     output

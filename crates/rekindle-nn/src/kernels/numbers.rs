@@ -63,9 +63,15 @@ pub(super) fn has_fused_multiply_add() -> bool {
     !cfg!(any(target_arch = "x86", target_arch = "x86_64")) || !matches!(Arch::new(), Arch::Scalar)
 }
 
+/// Numbers to be written, cleared by all threads.
+pub(super) fn zeros(length: usize) -> Vec<f32> {
+    let zeros = rayon::iter::repeat_n(0.0, length);
+    zeros.with_min_len(TASK).collect()
+}
+
 /// `output[i] = function(input[i])`.
 pub(super) fn map(input: &[f32], function: impl Fn(f32) -> f32 + Sync) -> Vec<f32> {
-    let mut output = vec![0.0; input.len()];
+    let mut output = zeros(input.len());
     let chunks = output.par_chunks_mut(TASK).zip(input.par_chunks(TASK));
     chunks.for_each(|(output, input)| {
         vectorized(
