@@ -12,10 +12,11 @@ use rayon::prelude::*;
 use super::dropout;
 use super::gemm::{self, View, multiply, straight};
 use super::linear::{add_to_rows, sum_rows};
-use super::numbers::{Numbers, sum_vectors, tensor, vectorized, zeros};
+use super::numbers::{Numbers, sum_vectors, tensor, zeros};
 use super::product::{Left, Matrix, product};
 use super::{Fused, Kernel};
 use crate::noise::Factors;
+use crate::weights::transpose;
 
 /// Of an adapter, what is not a tensor.
 #[derive(Clone, Copy)]
@@ -132,7 +133,7 @@ impl Adapter {
             .enumerate()
             .for_each(|(index, ((narrow, x), dropped))| {
                 dropped.copy_from_slice(x);
-                drop_out(dropped, masks, index * rows * inputs);
+                dropout::multiply(dropped, masks, index * rows * inputs);
                 self.scaled(narrow, [dropped, a], inputs);
             });
         (Numbers::new(tensor(dropped, [height, inputs])), narrow)
@@ -171,7 +172,7 @@ impl Adapter {
     fn widen_back(&self, output: &mut [f32], narrow: &[f32]) {
         let [inputs, rank, _] = self.sizes();
         let rows = rows_of_part(narrow.len() / rank);
-        let a = transposed(self.a.get(), rank);
+        let a = transpose(self.a.get(), &[inputs, rank]);
         let parts = output.par_chunks_mut(rows * inputs);
         let parts = parts.zip(narrow.par_chunks(rows * rank)).enumerate();
         parts.for_each(|(index, (output, narrow))| {
@@ -182,7 +183,7 @@ impl Adapter {
             };
             let mut part = vec![0.0; output.len()];
             product(Matrix::new(&mut part[..], inputs), left, right, size, false);
-            drop_out(&mut part, masks, index * rows * inputs);
+            dropout::multiply(&mut part, masks, index * rows * inputs);
             for (output, part) in output.iter_mut().zip(&part) {
                 *output += part;
             }
@@ -218,7 +219,7 @@ impl Kept {
         let [inputs, rank, outputs] = self.adapter.sizes();
         let height = self.narrow.len() / rank;
         let rows = rows_of_part(height);
-        let b = transposed(self.adapter.b.get(), outputs);
+        let b = transpose(self.adapter.b.get(), &[rank, outputs]);
         let mut to_narrow = vec![0.0; height * rank];
         let size = inputs * rank + rank * outputs;
         let mut sums = vec![0.0; height.div_ceil(rows) * size];
@@ -246,23 +247,4 @@ impl Kept {
 /// Rows of a part: in the cache, and of a number that does not depend on threads.
 fn rows_of_part(height: usize) -> usize {
     height.div_ceil(16).clamp(36, 132).next_multiple_of(6)
-}
-
-fn drop_out(numbers: &mut [f32], masks: Factors, first: usize) {
-    vectorized(
-        #[inline(always)]
-        || dropout::multiply(numbers, masks, first),
-    );
-}
-
-/// The transpose of rows of `width` numbers.
-fn transposed(numbers: &[f32], width: usize) -> Vec<f32> {
-    let height = numbers.len() / width;
-    let mut transposed = vec![0.0; numbers.len()];
-    for (row, numbers) in numbers.chunks_exact(width).enumerate() {
-        for (column, number) in numbers.iter().enumerate() {
-            transposed[column * height + row] = *number;
-        }
-    }
-    transposed
 }

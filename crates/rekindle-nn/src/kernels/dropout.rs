@@ -25,18 +25,21 @@ pub(super) fn drop_out(x: FlexTensor, masks: Factors) -> Fused<Flex, 1> {
 pub(super) fn apply(x: FlexTensor, masks: Factors) -> FlexTensor {
     let mut x = own(x);
     let chunks = x.storage_mut::<f32>().par_chunks_mut(TASK).enumerate();
-    chunks.for_each(|(index, numbers)| {
-        vectorized(
-            #[inline(always)]
-            || multiply(numbers, masks, index * TASK),
-        );
-    });
+    chunks.for_each(|(index, numbers)| multiply(numbers, masks, index * TASK));
     x
 }
 
 /// Multiplies numbers by the factors from an even index on.
-#[inline(always)]
 pub(super) fn multiply(numbers: &mut [f32], masks: Factors, first: usize) {
+    vectorized(
+        #[inline(always)]
+        || multiply_inline(numbers, masks, first),
+    );
+}
+
+/// [`multiply`] within a body that is vectorized already.
+#[inline(always)]
+pub(super) fn multiply_inline(numbers: &mut [f32], masks: Factors, first: usize) {
     let mut factors = [0.0; BATCH];
     for (index, numbers) in numbers.chunks_mut(BATCH).enumerate() {
         masks.fill_even(first + index * BATCH, &mut factors);

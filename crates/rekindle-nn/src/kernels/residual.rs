@@ -22,7 +22,7 @@ pub(super) fn add(x: FlexTensor, branch: FlexTensor, masks: Option<Factors>) -> 
                 #[inline(always)]
                 || {
                     if let Some(masks) = masks {
-                        dropout::multiply(sum, masks, index * TASK);
+                        dropout::multiply_inline(sum, masks, index * TASK);
                     }
                     for (sum, x) in sum.iter_mut().zip(x) {
                         *sum += x;
