@@ -26,6 +26,8 @@ mod product;
 mod residual;
 mod rotary;
 mod switch;
+mod table;
+mod transpose;
 
 use std::fmt;
 use std::sync::Arc;

@@ -10,6 +10,9 @@ use crate::task::Device;
 /// Bytes of memory that states may take.
 const MOST_BYTES: usize = 1 << 30;
 
+/// Tokens that are run together at least: a product of fewer takes longer by token.
+const TOKENS_AT_ONCE: usize = 1024;
+
 /// The part of a model that gives the same states at every step: nothing in it is trained or dropped out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Still {
@@ -55,7 +58,14 @@ impl Stems {
         }
         let mut order: Vec<usize> = (0..rows.len()).collect();
         order.sort_by_key(|&index| std::cmp::Reverse(rows.length(index)));
-        let groups: Vec<Vec<usize>> = order.chunks(batch_size).map(<[usize]>::to_vec).collect();
+        let mut groups = Vec::new();
+        let mut rest = order.as_slice();
+        while let Some(&longest) = rest.first() {
+            let size = (TOKENS_AT_ONCE / rows.length(longest).max(1)).max(batch_size);
+            let (group, others) = rest.split_at(size.min(rest.len()));
+            groups.push(group.to_vec());
+            rest = others;
+        }
         let mut group_of = vec![0; rows.len()];
         for (number, group) in groups.iter().enumerate() {
             for &index in group {

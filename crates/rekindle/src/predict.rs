@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use burn::module::Module;
+use rayon::prelude::*;
 use rekindle_data::{Limit, Record, RowError, TaskKind, TextInput, TokenizerError, Truncation};
 use rekindle_hub::Progress;
 use rekindle_nn::{Model, TrainBackend};
@@ -81,6 +82,9 @@ pub struct Answered {
 
 /// Takes answers, one object per row, in order.
 pub type WriteAnswer<'a> = dyn FnMut(Map<String, Value>) -> std::io::Result<()> + 'a;
+
+/// The fields of a record, and its tokens with whether it was cut.
+type Read = (Map<String, Value>, Result<(Row, bool), RowError>);
 
 impl Predictor {
     /// Reads a model folder; its task is the one of its head.
@@ -245,6 +249,19 @@ impl Predictor {
             layout: backend.layout(),
             batch_size: (BATCH_TOKENS / self.limit.max_length).clamp(1, BATCH_SIZE),
         }
+    }
+
+    /// The fields of records and what [`Self::row`] makes of them, tokenized on all cores.
+    fn rows(&self, records: Vec<Result<Record, RowError>>) -> Vec<Read> {
+        let records = records.into_par_iter();
+        let read = records.map(|record| match record {
+            Ok(record) => {
+                let row = self.row(&record);
+                (record.fields, row)
+            }
+            Err(error) => (Map::new(), Err(error)),
+        });
+        read.collect()
     }
 
     /// Tokens of a record, its words where they are tagged, and whether it was cut.
@@ -461,12 +478,9 @@ impl Answering<'_> {
             }
             let mut rows = Vec::new();
             let mut origins = Vec::new();
-            let mut answers: Vec<Map<String, Value>> = Vec::new();
-            for (index, record) in records.into_iter().enumerate() {
-                let mut fields = record
-                    .as_ref()
-                    .map_or_else(|_| Map::new(), |r| r.fields.clone());
-                match record.and_then(|record| self.predictor.row(&record)) {
+            let mut answers = Vec::new();
+            for (index, (mut fields, row)) in self.predictor.rows(records).into_iter().enumerate() {
+                match row {
                     Ok((row, is_truncated)) => {
                         answered.truncated += usize::from(is_truncated);
                         origins.push(index);

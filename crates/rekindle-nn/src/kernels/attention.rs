@@ -12,7 +12,8 @@ use burn_flex::{Flex, FlexTensor};
 use rayon::prelude::*;
 
 use super::numbers::{Numbers, tensor, zeros};
-use super::product::{Left, MULTIPLE};
+use super::product::{Left, MULTIPLE, Matrix};
+use super::transpose::transpose;
 use super::{Fused, Kernel};
 use crate::noise::Factors;
 use crate::{Heads, Rows, Sight};
@@ -297,11 +298,9 @@ impl<'a> Head<'a> {
     /// `[C, T]`, each row filled up with zeros to a width.
     fn transposed(self, width: usize) -> Vec<f32> {
         let mut transposed = vec![0.0; self.size * width];
-        for (token, row) in self.rows().enumerate() {
-            for (number, &from) in row.iter().enumerate() {
-                transposed[number * width + token] = from;
-            }
-        }
+        let from = Matrix::new(self.numbers, self.stride);
+        let to = Matrix::new(transposed.as_mut_slice(), width);
+        transpose(from, to, [self.length, self.size]);
         transposed
     }
 }

@@ -3,8 +3,8 @@
 use burn::tensor::{DType, ops::FloatTensorOps};
 use burn_flex::{Flex, FlexTensor};
 
-use super::numbers::{Numbers, dims, tensor, zeros};
-use super::{Fused, Kernel};
+use super::numbers::{Numbers, dims};
+use super::{Fused, Kernel, table};
 
 /// See [`super::Kernels::fused_look_up`].
 pub(super) fn look_up(table: FlexTensor, ids: FlexTensor) -> Fused<Flex, 1> {
@@ -14,16 +14,9 @@ pub(super) fn look_up(table: FlexTensor, ids: FlexTensor) -> Fused<Flex, 1> {
     let output = Flex::float_select(table, 0, ids);
     Fused::new(output, move |gradient, _| {
         Kernel::LookUpBackward.count();
-        let width = shape[1];
         let gradient = Numbers::new(gradient);
-        let mut sums = zeros(shape[0] * width);
-        for (&row, gradient) in rows.iter().zip(gradient.get().chunks_exact(width)) {
-            let sums = &mut sums[row * width..(row + 1) * width];
-            for (sum, number) in sums.iter_mut().zip(gradient) {
-                *sum += number;
-            }
-        }
-        [Some(tensor(sums, shape))]
+        let sums = table::sum_by_row(shape, &rows, gradient.get());
+        [Some(sums)]
     })
 }
 

@@ -10,7 +10,7 @@ use super::numbers::{Numbers, has_fused_multiply_add, own, tensor};
 use super::{Fused, Kernels, Unary};
 use super::{
     activation, adapter, attention, dropout, embedding, linear, loss, norm, optimizer, residual,
-    rotary, switch,
+    rotary, switch, table,
 };
 use crate::noise::Factors;
 use crate::{AdamWStep, AdapterPass, Dropout, Heads, Noise, Rows};
@@ -130,7 +130,9 @@ pub(crate) fn adamw_update(
     let gradient = Numbers::new(gradient);
     let mut state = state.map(own);
     let numbers = state.each_mut().map(FlexTensor::storage_mut);
-    optimizer::adamw(numbers, gradient.get(), step);
+    let is_written = table::written(gradient.tensor());
+    optimizer::adamw(numbers, (gradient.get(), is_written.as_deref()), step);
+    table::take_back(gradient.into_tensor());
     state
 }
 
@@ -141,6 +143,8 @@ pub(crate) fn zeros(length: usize) -> FlexTensor {
 
 /// See [`crate::TrainBackend::sum_of_squares`].
 pub(crate) fn sum_of_squares(x: FlexTensor) -> FlexTensor {
-    let sum = optimizer::sum_of_squares(Numbers::new(x).get());
+    let x = Numbers::new(x);
+    let is_written = table::written(x.tensor());
+    let sum = optimizer::sum_of_squares(x.get(), is_written.as_deref());
     tensor(vec![sum as f32], [1])
 }

@@ -4,6 +4,7 @@
 //! each thread has a block of the output to itself: threads that share a product in `gemm` wait for each
 //! other before every panel of it.
 
+use std::cell::Cell;
 use std::ops::Range;
 
 use burn_flex::FlexTensor;
@@ -11,6 +12,8 @@ use gemm::{Parallelism, gemm};
 use rayon::prelude::*;
 
 use super::numbers::{dims, tensor};
+use super::product::Matrix;
+use super::transpose::transpose;
 
 /// Multiplications that a thread takes at least.
 const SHARE: usize = 1 << 21;
@@ -21,6 +24,14 @@ const PARTS: usize = 4;
 
 /// Blocks are of whole tiles: rows and columns of an output that `gemm` computes in registers.
 const TILE: [usize; 2] = [6, 64];
+
+/// Numbers of a right factor that are turned at a time, and multiplied before they are out of a cache.
+const PANEL: usize = 1 << 15;
+
+thread_local! {
+    /// Where they are laid.
+    static TURNED: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
+}
 
 /// A matrix, whichever way it lies in memory.
 #[derive(Clone, Copy, Debug)]
@@ -62,6 +73,18 @@ impl<'a> View<'a> {
 
     pub(super) fn width(self) -> usize {
         self.shape[1]
+    }
+
+    /// These of its columns, which are there.
+    fn columns(self, columns: Range<usize>) -> Self {
+        Self {
+            numbers: self
+                .numbers
+                .get(columns.start * self.strides[1]..)
+                .unwrap_or_default(),
+            shape: [self.shape[0], columns.len()],
+            ..self
+        }
     }
 
     /// Whether its columns, not its rows, lie in memory number behind number.
@@ -172,12 +195,43 @@ unsafe impl Sync for Product<'_> {}
 impl Product<'_> {
     /// Computes these rows and columns of the output, which are within it.
     fn compute(&self, [rows, columns]: [Range<usize>; 2]) {
-        let Self {
-            left,
-            right,
-            output,
-        } = self;
-        let width = right.width();
+        if self.right.is_turned() && rows.len() >= TILE[0] {
+            self.compute_turned(rows, columns);
+        } else {
+            self.compute_from(self.right.columns(columns.clone()), rows, columns.start);
+        }
+    }
+
+    /// Lays the columns of the right factor side by side before they are multiplied: `gemm` would do so
+    /// number by number, each from another part of memory.
+    fn compute_turned(&self, rows: Range<usize>, columns: Range<usize>) {
+        let length = self.right.height();
+        let most = (PANEL / length.max(1)).next_multiple_of(TILE[1]);
+        let mut panel = TURNED.take();
+        for start in columns.clone().step_by(most) {
+            let width = most.min(columns.end - start);
+            let right = self.right.columns(start..start + width);
+            let size = length * width;
+            if panel.len() < size {
+                panel.resize(size, 0.0);
+            }
+            let from = Matrix::new(right.numbers, right.strides[1]);
+            let to = Matrix::new(&mut panel[..size], width);
+            transpose(from, to, [width, length]);
+            let right = View {
+                numbers: &panel[..size],
+                shape: [length, width],
+                strides: [width, 1],
+            };
+            self.compute_from(right, rows.clone(), start);
+        }
+        TURNED.set(panel);
+    }
+
+    /// Computes rows of the output from a column on, by these columns of the right factor.
+    fn compute_from(&self, right: View<'_>, rows: Range<usize>, column: usize) {
+        let Self { left, output, .. } = self;
+        let width = self.right.width();
         let [left_row, left_column] = left.strides.map(|stride| stride as isize);
         let [right_row, right_column] = right.strides.map(|stride| stride as isize);
         #[expect(unsafe_code, reason = "`gemm` takes pointers")]
@@ -187,16 +241,16 @@ impl Product<'_> {
         unsafe {
             gemm(
                 rows.len(),
-                columns.len(),
+                right.width(),
                 left.width(),
-                output.add(rows.start * width + columns.start),
+                output.add(rows.start * width + column),
                 1,
                 width as isize,
                 false,
                 left.numbers.as_ptr().add(rows.start * left.strides[0]),
                 left_column,
                 left_row,
-                right.numbers.as_ptr().add(columns.start * right.strides[1]),
+                right.numbers.as_ptr(),
                 right_column,
                 right_row,
                 0.0,
@@ -232,13 +286,15 @@ mod tests {
 
     #[test]
     fn products_follow_their_definition_whichever_way_the_factors_lie() {
-        // The last one is large enough to be shared.
         for [height, length, width] in [
             [1, 1, 1],
             [3, 0, 2],
             [5, 7, 16],
             [33, 2, 19],
+            // Large enough to be shared.
             [130, 90, 110],
+            // This one's right factor is turned in parts.
+            [9, 1100, 200],
         ] {
             let (a, b) = (matrix([height, length]), matrix([length, width]));
             let row: Vec<Vec<f32>> = a.clone().iter_dim(0).map(values).collect();

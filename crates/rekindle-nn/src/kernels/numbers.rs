@@ -29,6 +29,10 @@ impl Numbers {
         &self.0
     }
 
+    pub(super) fn into_tensor(self) -> FlexTensor {
+        self.0
+    }
+
     pub(super) fn dims<const D: usize>(&self) -> [usize; D] {
         dims(&self.0)
     }

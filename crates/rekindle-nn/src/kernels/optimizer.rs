@@ -3,42 +3,53 @@
 use rayon::prelude::*;
 
 use super::numbers::vectorized;
+use super::table::PART;
 use super::{Kernel, math};
 use crate::AdamWStep;
 
-/// Numbers that one task works on.
-const TASK: usize = 1 << 13;
-
 /// Numbers that are looked at together for whether they have anything to do.
 const SPAN: usize = 1 << 7;
+
+/// What a gradient is where nobody wrote it.
+const ZEROS: &[f32; SPAN] = &[0.0; SPAN];
 
 /// Moves a parameter and its two moments; see [`crate::composed::adamw_update`], whose order this keeps.
 ///
 /// Where neither gradient nor moments are, as in the rows of a table that no text has had yet, decay is all
 /// there is to do. The moments are not written then: the system has no memory for zeros that nobody wrote,
-/// those of a gradient that [`super::embedding`] left alone among them.
-pub(super) fn adamw(state: [&mut [f32]; 3], gradient: &[f32], step: &AdamWStep) {
+/// even if an optimizer reads them. Of the gradient, the parts that are known not to be written, see
+/// [`super::table`], are not even read.
+pub(super) fn adamw(
+    state: [&mut [f32]; 3],
+    (gradient, is_written): (&[f32], Option<&[bool]>),
+    step: &AdamWStep,
+) {
     Kernel::AdamW.count();
     let factors = Factors::new(step);
-    let [parameter, first, second] = state.map(|numbers| numbers.par_chunks_mut(TASK));
+    let [parameter, first, second] = state.map(|numbers| numbers.par_chunks_mut(PART));
     let moments = first.zip(second);
-    let chunks = parameter.zip(moments).zip(gradient.par_chunks(TASK));
-    chunks.for_each(|((parameter, (first, second)), gradient)| {
-        vectorized(
-            #[inline(always)]
-            || {
-                let moments = first.chunks_mut(SPAN).zip(second.chunks_mut(SPAN));
-                let spans = parameter.chunks_mut(SPAN).zip(moments);
-                for ((parameter, (first, second)), gradient) in spans.zip(gradient.chunks(SPAN)) {
-                    if [gradient, first, second].into_iter().all(is_zero) {
-                        factors.decay(parameter);
-                    } else {
-                        factors.apply([parameter, first, second], gradient);
+    let parts = parameter.zip(moments).zip(gradient.par_chunks(PART));
+    parts
+        .enumerate()
+        .for_each(|(part, ((parameter, (first, second)), gradient))| {
+            let is_written = is_written.is_none_or(|is_written| is_written[part]);
+            vectorized(
+                #[inline(always)]
+                || {
+                    let moments = first.chunks_mut(SPAN).zip(second.chunks_mut(SPAN));
+                    let spans = parameter.chunks_mut(SPAN).zip(moments);
+                    for ((parameter, (first, second)), gradient) in spans.zip(gradient.chunks(SPAN))
+                    {
+                        let gradient = if is_written { gradient } else { ZEROS };
+                        if [gradient, first, second].into_iter().all(is_zero) {
+                            factors.decay(parameter);
+                        } else {
+                            factors.apply([parameter, first, second], gradient);
+                        }
                     }
-                }
-            },
-        );
-    });
+                },
+            );
+        });
 }
 
 #[derive(Clone, Copy)]
@@ -105,19 +116,22 @@ fn is_zero(numbers: &[f32]) -> bool {
     bits == 0
 }
 
-/// `Σ x²`, in parts of fixed bounds.
-pub(super) fn sum_of_squares(x: &[f32]) -> f64 {
+/// `Σ x²`, in parts of fixed bounds, without those that are known not to be written.
+pub(super) fn sum_of_squares(x: &[f32], is_written: Option<&[bool]>) -> f64 {
     /// Numbers that are summed in f32.
-    const PART: usize = 1 << 10;
+    const TERMS: usize = 1 << 10;
     Kernel::SumOfSquares.count();
-    let parts = x.par_chunks(TASK).map(|x| {
+    let parts = x.par_chunks(PART).enumerate().map(|(part, x)| {
+        if is_written.is_some_and(|is_written| !is_written[part]) {
+            return 0.0;
+        }
         vectorized(
             #[inline(always)]
             || {
                 // Not a fold; see `is_zero`.
                 let mut sum = 0.0;
-                for part in x.chunks(PART) {
-                    sum += f64::from(math::sum_of_squares(part, 0.0));
+                for terms in x.chunks(TERMS) {
+                    sum += f64::from(math::sum_of_squares(terms, 0.0));
                 }
                 sum
             },

@@ -17,8 +17,9 @@ pub(super) struct Left<'a> {
 
 /// A right factor, or an output: rows of at least as many numbers as the product is wide.
 pub(super) struct Matrix<T> {
-    numbers: T,
-    stride: usize,
+    pub(super) numbers: T,
+    /// Numbers from one row to the next.
+    pub(super) stride: usize,
 }
 
 impl<'a> Left<'a> {
