@@ -51,7 +51,7 @@ fn shuffled(square: Square) -> Square {
         let [one, other] = [square[index], square[index + HALF]];
         let by_turns = |index: usize, start: usize| {
             let column = start + index / 2;
-            if index % 2 == 0 {
+            if index.is_multiple_of(2) {
                 one[column]
             } else {
                 other[column]
