@@ -1,5 +1,7 @@
 //! States of blocks that no step changes, computed once: later epochs run only what is above them.
 
+use std::cmp::Reverse;
+
 use burn::tensor::{Tensor, TensorData};
 use rekindle_nn::{Model, Stem, TrainBackend};
 
@@ -56,16 +58,8 @@ impl Stems {
         if tokens * still.width * size_of::<f32>() > MOST_BYTES {
             return None;
         }
-        let mut order: Vec<usize> = (0..rows.len()).collect();
-        order.sort_by_key(|&index| std::cmp::Reverse(rows.length(index)));
-        let mut groups = Vec::new();
-        let mut rest = order.as_slice();
-        while let Some(&longest) = rest.first() {
-            let size = (TOKENS_AT_ONCE / rows.length(longest).max(1)).max(batch_size);
-            let (group, others) = rest.split_at(size.min(rest.len()));
-            groups.push(group.to_vec());
-            rest = others;
-        }
+        let lengths: Vec<usize> = (0..rows.len()).map(|row| rows.length(row)).collect();
+        let groups = groups(&lengths, batch_size);
         let mut group_of = vec![0; rows.len()];
         for (number, group) in groups.iter().enumerate() {
             for &index in group {
@@ -155,6 +149,21 @@ impl Stems {
     }
 }
 
+/// Rows of similar length, by their indices: at least a batch of them, and more while they are short.
+fn groups(lengths: &[usize], batch_size: usize) -> Vec<Vec<usize>> {
+    let mut order: Vec<usize> = (0..lengths.len()).collect();
+    order.sort_by_key(|&index| Reverse(lengths[index]));
+    let mut groups = Vec::new();
+    let mut rest = order.as_slice();
+    while let Some(&longest) = rest.first() {
+        let size = (TOKENS_AT_ONCE / lengths[longest].max(1)).max(batch_size);
+        let (group, others) = rest.split_at(size.min(rest.len()));
+        groups.push(group.to_vec());
+        rest = others;
+    }
+    groups
+}
+
 /// A row cut to its first token.
 fn first_token(row: &Row) -> Row {
     Row {
@@ -162,5 +171,23 @@ fn first_token(row: &Row) -> Row {
         type_ids: row.type_ids[..1].to_vec(),
         target: row.target.clone(),
         number: row.number,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_rows_are_run_together_and_long_ones_by_the_batch() {
+        let mut lengths = vec![10; 150];
+        lengths[7] = 500;
+        lengths[9] = 400;
+        lengths[8] = 300;
+        let groups = groups(&lengths, 3);
+        assert_eq!(groups[0], [7, 9, 8]);
+        let sizes: Vec<usize> = groups.iter().map(Vec::len).collect();
+        assert_eq!(sizes, [3, 102, 45]);
+        assert_eq!(groups[1][..8], [0, 1, 2, 3, 4, 5, 6, 10]);
     }
 }
