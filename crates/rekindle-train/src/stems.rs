@@ -12,7 +12,7 @@ use crate::task::Device;
 /// Bytes of memory that states may take.
 const MOST_BYTES: usize = 1 << 30;
 
-/// Tokens that are run together at least: a product of fewer takes longer by token.
+/// Tokens that a group of short rows is filled up to: a product of fewer takes longer by token.
 const TOKENS_AT_ONCE: usize = 1024;
 
 /// The part of a model that gives the same states at every step: nothing in it is trained or dropped out.
@@ -47,18 +47,15 @@ impl Stems {
         rows: &dyn RowSource,
         (layout, batch_size): (Layout, usize),
     ) -> Option<Self> {
-        let kept = |index| {
-            if is_first_alone {
-                1
-            } else {
-                rows.length(index)
-            }
+        let lengths: Vec<usize> = (0..rows.len()).map(|row| rows.length(row)).collect();
+        let tokens: usize = if is_first_alone {
+            lengths.len()
+        } else {
+            lengths.iter().sum()
         };
-        let tokens: usize = (0..rows.len()).map(kept).sum();
         if tokens * still.width * size_of::<f32>() > MOST_BYTES {
             return None;
         }
-        let lengths: Vec<usize> = (0..rows.len()).map(|row| rows.length(row)).collect();
         let groups = groups(&lengths, batch_size);
         let mut group_of = vec![0; rows.len()];
         for (number, group) in groups.iter().enumerate() {

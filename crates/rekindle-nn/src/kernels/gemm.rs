@@ -75,7 +75,7 @@ impl<'a> View<'a> {
         self.shape[1]
     }
 
-    /// These of its columns, which are there.
+    /// These of its columns, which are there; where it has no rows, there are no numbers.
     fn columns(self, columns: Range<usize>) -> Self {
         Self {
             numbers: self

@@ -15,7 +15,8 @@ pub(super) struct Left<'a> {
     is_transposed: bool,
 }
 
-/// A right factor, or an output: rows of at least as many numbers as the product is wide.
+/// A right factor or an output, rows of at least as many numbers as the product is wide; or either side of a
+/// transposition.
 pub(super) struct Matrix<T> {
     pub(super) numbers: T,
     /// Numbers from one row to the next.
