@@ -129,9 +129,18 @@ pub(crate) fn adamw_update(
 ) -> [FlexTensor; 3] {
     let gradient = Numbers::new(gradient);
     let mut state = state.map(own);
-    let numbers = state.each_mut().map(FlexTensor::storage_mut);
     let is_written = table::written(gradient.tensor());
-    optimizer::adamw(numbers, (gradient.get(), is_written.as_deref()), step);
+    let mut is_idle = is_written.as_ref().map(|_| {
+        let [_, first, second] = &state;
+        table::idle([first, second])
+    });
+    let numbers = state.each_mut().map(FlexTensor::storage_mut);
+    let known = is_written.as_deref().zip(is_idle.as_deref_mut());
+    optimizer::adamw(numbers, gradient.get(), known, step);
+    if let Some(is_idle) = is_idle {
+        let [_, first, second] = &state;
+        table::keep_idle([first, second], is_idle);
+    }
     table::take_back(gradient.into_tensor());
     state
 }

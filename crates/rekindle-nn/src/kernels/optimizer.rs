@@ -8,7 +8,7 @@ use super::{Kernel, math};
 use crate::AdamWStep;
 
 /// Numbers that are looked at together for whether they have anything to do.
-const SPAN: usize = 1 << 7;
+pub(super) const SPAN: usize = 1 << 7;
 
 /// What a gradient is where nobody wrote it.
 const ZEROS: &[f32; SPAN] = &[0.0; SPAN];
@@ -17,39 +17,36 @@ const ZEROS: &[f32; SPAN] = &[0.0; SPAN];
 ///
 /// Where neither gradient nor moments are, as in the rows of a table that no text has had yet, decay is all
 /// there is to do. The moments are not written then: the system has no memory for zeros that nobody wrote,
-/// even if an optimizer reads them. Of the gradient, the parts that are known not to be written, see
-/// [`super::table`], are not even read.
+/// even if an optimizer reads them. Of a large table, see [`super::table`], what is known to be zero is not
+/// even read: the parts of a gradient that were not written, and moments, for each span of which `is_idle`
+/// tells, and is told, whether they are.
 pub(super) fn adamw(
     state: [&mut [f32]; 3],
-    (gradient, is_written): (&[f32], Option<&[bool]>),
+    gradient: &[f32],
+    known: Option<(&[bool], &mut [bool])>,
     step: &AdamWStep,
 ) {
     Kernel::AdamW.count();
     let factors = Factors::new(step);
     let [parameter, first, second] = state.map(|numbers| numbers.par_chunks_mut(PART));
-    let moments = first.zip(second);
-    let parts = parameter.zip(moments).zip(gradient.par_chunks(PART));
-    parts
-        .enumerate()
-        .for_each(|(part, ((parameter, (first, second)), gradient))| {
-            let is_written = is_written.is_none_or(|is_written| is_written[part]);
-            vectorized(
-                #[inline(always)]
-                || {
-                    let moments = first.chunks_mut(SPAN).zip(second.chunks_mut(SPAN));
-                    let spans = parameter.chunks_mut(SPAN).zip(moments);
-                    for ((parameter, (first, second)), gradient) in spans.zip(gradient.chunks(SPAN))
-                    {
-                        let gradient = if is_written { gradient } else { ZEROS };
-                        if [gradient, first, second].into_iter().all(is_zero) {
-                            factors.decay(parameter);
-                        } else {
-                            factors.apply([parameter, first, second], gradient);
-                        }
-                    }
-                },
-            );
+    let parts = parameter
+        .zip(first.zip(second))
+        .zip(gradient.par_chunks(PART));
+    let Some((is_written, is_idle)) = known else {
+        return parts.for_each(|((parameter, (first, second)), gradient)| {
+            let is_idle = &mut [false; PART / SPAN];
+            factors.update([parameter, first, second], Some(gradient), is_idle);
         });
+    };
+    let known = is_written
+        .par_iter()
+        .zip(is_idle.par_chunks_mut(PART / SPAN));
+    parts.zip(known).for_each(
+        |(((parameter, (first, second)), gradient), (&is_written, is_idle))| {
+            let gradient = is_written.then_some(gradient);
+            factors.update([parameter, first, second], gradient, is_idle);
+        },
+    );
 }
 
 #[derive(Clone, Copy)]
@@ -76,6 +73,33 @@ impl Factors {
             rate: (step.learning_rate / correction1) as f32,
             decay: (1.0 - step.learning_rate * step.weight_decay) as f32,
         }
+    }
+
+    /// Moves a part, of which a gradient may have been written.
+    fn update(
+        self,
+        [parameter, first, second]: [&mut [f32]; 3],
+        gradient: Option<&[f32]>,
+        is_idle: &mut [bool],
+    ) {
+        vectorized(
+            #[inline(always)]
+            || {
+                let moments = first.chunks_mut(SPAN).zip(second.chunks_mut(SPAN));
+                let spans = parameter.chunks_mut(SPAN).zip(moments).zip(is_idle);
+                for (span, ((parameter, (first, second)), is_idle)) in spans.enumerate() {
+                    let size = parameter.len();
+                    let gradient =
+                        gradient.map_or(&ZEROS[..size], |all| &all[span * SPAN..][..size]);
+                    *is_idle = is_zero(gradient) && (*is_idle || is_zero(first) && is_zero(second));
+                    if *is_idle {
+                        self.decay(parameter);
+                    } else {
+                        self.apply([parameter, first, second], gradient);
+                    }
+                }
+            },
+        );
     }
 
     #[inline(always)]

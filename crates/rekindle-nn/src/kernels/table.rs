@@ -1,8 +1,9 @@
-//! The gradient of a large table, of which a batch of texts reaches few rows.
+//! The gradient of a large table, of which a batch of texts reaches few rows, and its moments.
 //!
-//! It is a tensor like any other. But as long as nobody has changed it, it is known which parts of it were
-//! never written, so that norm and optimizer pass over them; and once the optimizer has seen it, its memory
-//! is used again, of which only the rows that were written have to be cleared.
+//! They are tensors like any other. But as long as nobody has changed the gradient, it is known which parts of
+//! it were never written, so that norm and optimizer pass over them; and once the optimizer has seen it, its
+//! memory is used again, of which only the rows that were written have to be cleared. As long as nobody else
+//! has changed the moments, it is known where they are zero still.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -13,6 +14,7 @@ use burn::tensor::{Bytes, Shape};
 use burn_flex::FlexTensor;
 
 use super::numbers::{tensor, zeros};
+use super::optimizer::SPAN;
 
 /// Numbers of a part, which is either known to be zero or not.
 pub(super) const PART: usize = 1 << 13;
@@ -23,6 +25,9 @@ const LARGE: usize = 1 << 22;
 thread_local! {
     /// The gradient that was made last, of a large table.
     static LAST: RefCell<Option<Gradient>> = const { RefCell::new(None) };
+
+    /// The moments that were moved last, of a large table.
+    static MOMENTS: RefCell<Option<Moments>> = const { RefCell::new(None) };
 }
 
 struct Gradient {
@@ -88,12 +93,7 @@ impl Gradient {
 
     /// Whether these are its numbers, all of them, unchanged.
     fn is_in(&self, tensor: &FlexTensor) -> bool {
-        let Place::Away(data) = &self.place else {
-            return false;
-        };
-        let is_whole =
-            size_of_val(tensor.bytes()) == tensor.layout().num_elements() * size_of::<f32>();
-        is_whole && tensor.is_contiguous() && Weak::as_ptr(data) == Arc::as_ptr(&tensor.data_arc())
+        matches!(&self.place, Place::Away(data) if is_of(data, tensor))
     }
 }
 
@@ -114,6 +114,39 @@ pub(super) fn take_back(gradient: FlexTensor) {
             last.place = Place::Here(gradient);
         }
     });
+}
+
+/// Moments as the optimizer left them.
+struct Moments {
+    /// See [`Place::Away`].
+    data: [Weak<Bytes>; 2],
+    is_idle: Vec<bool>,
+}
+
+/// For each span of a table whether both of its moments are known to be zero.
+pub(super) fn idle(moments: [&FlexTensor; 2]) -> Vec<bool> {
+    MOMENTS
+        .take()
+        .filter(|last| {
+            let mut both = last.data.iter().zip(moments);
+            both.all(|(data, moment)| is_of(data, moment))
+        })
+        .map_or_else(
+            || vec![false; moments[0].layout().num_elements().div_ceil(SPAN)],
+            |last| last.is_idle,
+        )
+}
+
+/// Keeps in mind where moments are zero, for the next step.
+pub(super) fn keep_idle(moments: [&FlexTensor; 2], is_idle: Vec<bool>) {
+    let data = moments.map(|moment| Arc::downgrade(&moment.data_arc()));
+    MOMENTS.set(Some(Moments { data, is_idle }));
+}
+
+/// Whether a tensor's numbers are all of these, in order.
+fn is_of(data: &Weak<Bytes>, tensor: &FlexTensor) -> bool {
+    let is_whole = size_of_val(tensor.bytes()) == tensor.layout().num_elements() * size_of::<f32>();
+    is_whole && tensor.is_contiguous() && Weak::as_ptr(data) == Arc::as_ptr(&tensor.data_arc())
 }
 
 fn numbers_of(row: usize, width: usize) -> Range<usize> {
@@ -216,5 +249,32 @@ mod tests {
         let other: [usize; 2] = [SHAPE[0] * 2, SHAPE[1]];
         let sums = sum_by_row(other, &[7], &[1.0; 64]);
         assert_eq!(sum(&sums), 64.0);
+    }
+
+    #[test]
+    fn it_is_known_where_moments_are_zero_as_long_as_nobody_changes_them() {
+        let moments = || [0, 1].map(|_| tensor(vec![0.0; LARGE], [LARGE]));
+        let [first, mut second] = moments();
+        let unknown = vec![false; LARGE / SPAN];
+        assert_eq!(idle([&first, &second]), unknown, "nothing was said");
+        let known = || {
+            let mut is_idle = unknown.clone();
+            is_idle[3] = true;
+            is_idle
+        };
+        keep_idle([&first, &second], known());
+        assert_eq!(idle([&first, &second]), known());
+        assert_eq!(idle([&first, &second]), unknown, "it is said once");
+
+        keep_idle([&first, &second], known());
+        second.storage_mut::<f32>()[3 * SPAN] = 1.0;
+        assert_eq!(idle([&first, &second]), unknown, "one has changed");
+
+        keep_idle([&first, &second], known());
+        assert_eq!(idle([&second, &first]), unknown, "one is the other");
+
+        keep_idle([&first, &second], known());
+        let [third, _] = moments();
+        assert_eq!(idle([&first, &third]), unknown, "one is another's");
     }
 }

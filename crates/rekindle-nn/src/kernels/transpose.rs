@@ -6,6 +6,10 @@ use super::product::Matrix;
 /// only so many near.
 const SIDE: usize = 16;
 
+/// Columns by which numbers are fetched before they are turned: the rows of a square are too many for the
+/// processor to foresee, and each begins in another page.
+const AHEAD: usize = 8 * SIDE;
+
 type Square = [[f32; SIDE]; SIDE];
 
 /// Writes the columns of a matrix as rows of another.
@@ -16,6 +20,9 @@ pub(super) fn transpose(from: Matrix<&[f32]>, to: Matrix<&mut [f32]>, size: [usi
     let whole = size.map(|side| side - side % SIDE);
     for row in (0..whole[0]).step_by(SIDE) {
         for column in (0..whole[1]).step_by(SIDE) {
+            if width > AHEAD {
+                fetch(&from, row, column + AHEAD, width);
+            }
             let mut square = [[0.0; SIDE]; SIDE];
             for (index, square) in square.iter_mut().enumerate() {
                 let start = (row + index) * from.stride + column;
@@ -32,6 +39,29 @@ pub(super) fn transpose(from: Matrix<&[f32]>, to: Matrix<&mut [f32]>, size: [usi
         for column in first..width {
             to.numbers[column * to.stride + row] = from.numbers[row * from.stride + column];
         }
+    }
+}
+
+/// Tells the processor that a square is read soon: the one from this column on or, behind the last column,
+/// where the next rows go on.
+#[inline(always)]
+fn fetch(from: &Matrix<&[f32]>, row: usize, column: usize, width: usize) {
+    let (row, column) = if column < width {
+        (row, column)
+    } else {
+        (row + SIDE, column - width)
+    };
+    for row in row..row + SIDE {
+        let start = from.numbers.as_ptr();
+        let number = start.wrapping_add(row * from.stride + column);
+        #[cfg(target_arch = "x86_64")]
+        #[expect(unsafe_code, reason = "nothing else asks for memory ahead of time")]
+        // SAFETY: the instruction reads nothing, and an address at which there is no memory is passed over.
+        unsafe {
+            std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(number.cast());
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = number;
     }
 }
 
