@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use super::dropout;
 use super::gemm::{self, View, multiply, straight};
 use super::linear::{add_to_rows, sum_rows};
-use super::numbers::{Numbers, tensor, zeros};
+use super::numbers::{Numbers, sum_vectors, tensor, zeros};
 use super::product::{Left, Matrix, product};
 use super::{Fused, Kernel};
 use crate::noise::Factors;
@@ -222,15 +222,16 @@ impl Kept {
         let b = transpose(self.adapter.b.get(), &[rank, outputs]);
         let mut to_narrow = vec![0.0; height * rank];
         let size = inputs * rank + rank * outputs;
+        let mut sums = zeros(height.div_ceil(rows) * size);
         let inputs_of_parts = self.dropped.get().par_chunks(rows * inputs);
-        let sums = to_narrow
+        to_narrow
             .par_chunks_mut(rows * rank)
+            .zip(sums.par_chunks_mut(size))
             .zip(up.par_chunks(rows * outputs))
             .zip(inputs_of_parts.zip(self.narrow.par_chunks(rows * rank)))
-            .map(|((to_narrow, up), (x, narrow))| {
+            .for_each(|(((to_narrow, sums), up), (x, narrow))| {
                 self.adapter.scaled(to_narrow, [up, &b], outputs);
                 let height = to_narrow.len() / rank;
-                let mut sums = vec![0.0; size];
                 let (to_a, to_b) = sums.split_at_mut(inputs * rank);
                 let (left, right) = (Left::columns(x, inputs), Matrix::new(&*to_narrow, rank));
                 let to = Matrix::new(to_a, rank);
@@ -238,29 +239,9 @@ impl Kept {
                 let (left, right) = (Left::columns(narrow, rank), Matrix::new(up, outputs));
                 let to = Matrix::new(to_b, outputs);
                 product(to, left, right, [rank, outputs, height], false);
-                sums
             });
-        let sums: Vec<Vec<f32>> = sums.collect();
-        (to_narrow, sum_parts(sums, size))
+        (to_narrow, sum_vectors(&sums, size))
     }
-}
-
-/// The sum of the parts' sums, in their order.
-fn sum_parts(parts: Vec<Vec<f32>>, size: usize) -> Vec<f32> {
-    /// Numbers that one task sums.
-    const TASK: usize = 1 << 11;
-    let mut parts = parts.into_iter();
-    let mut total = parts.next().unwrap_or_else(|| vec![0.0; size]);
-    let parts: Vec<Vec<f32>> = parts.collect();
-    let tasks = total.par_chunks_mut(TASK).enumerate();
-    tasks.for_each(|(task, total)| {
-        for part in &parts {
-            for (sum, number) in total.iter_mut().zip(&part[task * TASK..]) {
-                *sum += number;
-            }
-        }
-    });
-    total
 }
 
 /// Rows of a part: in the cache, and of a number that does not depend on threads.

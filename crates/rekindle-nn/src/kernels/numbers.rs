@@ -116,11 +116,16 @@ pub(super) fn rows_of_task(width: usize) -> usize {
 
 /// The sum of vectors that come one behind the other, in their order.
 pub(super) fn sum_vectors(vectors: &[f32], width: usize) -> Vec<f32> {
+    /// Numbers of the sum that one task makes.
+    const NUMBERS: usize = 1 << 11;
     let mut sum = vec![0.0; width];
-    for vector in vectors.chunks_exact(width) {
-        for (sum, number) in sum.iter_mut().zip(vector) {
-            *sum += number;
+    let tasks = sum.par_chunks_mut(NUMBERS).enumerate();
+    tasks.for_each(|(task, sum)| {
+        for vector in vectors.chunks_exact(width) {
+            for (sum, number) in sum.iter_mut().zip(&vector[task * NUMBERS..]) {
+                *sum += number;
+            }
         }
-    }
+    });
     sum
 }
