@@ -2,8 +2,8 @@
 //!
 //! They are tensors like any other. But as long as nobody has changed the gradient, it is known which parts of
 //! it were never written, so that norm and optimizer pass over them; and once the optimizer has seen it, its
-//! memory is used again, of which only the rows that were written have to be cleared. As long as nobody else
-//! has changed the moments, it is known where they are zero still.
+//! memory is used again, of which only the rows that were written have to be cleared, unless they are many. As
+//! long as nobody else has changed the moments, it is known where they are zero still.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -21,6 +21,10 @@ pub(super) const PART: usize = 1 << 13;
 
 /// Numbers of a table from which on this pays.
 const LARGE: usize = 1 << 22;
+
+/// Tokens of a batch up to which it pays to keep a gradient's memory: a step over more of them takes so long
+/// that clearing all of it does not show, and it would lie idle where most other memory is in use.
+const FEW: usize = 1 << 10;
 
 thread_local! {
     /// The gradient that was made last, of a large table.
@@ -105,10 +109,11 @@ pub(super) fn written(gradient: &FlexTensor) -> Option<Rc<[bool]>> {
     })
 }
 
-/// Takes back the memory of a gradient that has been used.
+/// Takes back the memory of a gradient that has been used, if its batch had few tokens.
 pub(super) fn take_back(gradient: FlexTensor) {
     LAST.with_borrow_mut(|last| {
         if let Some(last) = last.as_mut().filter(|last| last.is_in(&gradient))
+            && last.rows.len() <= FEW
             && gradient.is_unique()
         {
             last.place = Place::Here(gradient);
@@ -219,6 +224,16 @@ mod tests {
         let is_written = written(&second).expect("it is as it was made");
         assert_eq!(is_written.iter().filter(|&&part| part).count(), 3);
         assert!(is_written[1] && is_written[2] && is_written[511]);
+    }
+
+    #[test]
+    fn the_memory_is_given_back_after_a_batch_of_many_tokens() {
+        for (tokens, holders) in [(FEW, 1), (FEW + 1, 0)] {
+            let gradient = gradient(&vec![3; tokens]);
+            let data = Arc::downgrade(&gradient.data_arc());
+            take_back(gradient);
+            assert_eq!(data.strong_count(), holders, "{tokens} tokens");
+        }
     }
 
     #[test]
