@@ -1,7 +1,7 @@
 //! Memory of tensors, which are large and short-lived.
 #![expect(unsafe_code, reason = "options of `mimalloc` have no safe setter")]
 
-use libmimalloc_sys::{mi_option_set, mi_option_t};
+use libmimalloc_sys::{mi_option_set_default, mi_option_t};
 
 /// The C library's allocator gives pages back to the system and faults them in again at every step.
 #[global_allocator]
@@ -12,11 +12,11 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const MI_OPTION_PURGE_DELAY: mi_option_t = 15;
 
 /// Keeps pages that are free: the next step takes them again, and it may be longer than the second after
-/// which `mimalloc` gives them back.
+/// which `mimalloc` gives them back. `MIMALLOC_PURGE_DELAY` in the environment says otherwise.
 pub(crate) fn keep_pages() {
     // SAFETY: the number is that of an option, of which a number is stored.
     unsafe {
-        mi_option_set(MI_OPTION_PURGE_DELAY, -1);
+        mi_option_set_default(MI_OPTION_PURGE_DELAY, -1);
     }
 }
 

@@ -119,7 +119,9 @@ impl Decoders<'_> {
 
     /// Makes rows of the text.
     fn cut(&self) -> anyhow::Result<()> {
-        eprintln!("==> cutting {} into rows", self.text.display());
+        let text = self.text.display();
+        ensure!(self.text.is_file(), "{text} is no file of text");
+        eprintln!("==> cutting {text} into rows");
         let mut command = self.slow.peer("language.py");
         program::flags(
             &mut command,
