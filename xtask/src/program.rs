@@ -76,12 +76,18 @@ fn high_water_mark(status: &str) -> Option<f64> {
 /// The release binary: the given one, or one that cargo brings up to date first.
 pub(crate) fn rekindle(root: &Path, given: Option<&Path>) -> anyhow::Result<PathBuf> {
     if let Some(binary) = given {
-        ensure!(binary.is_file(), "`{}` is not a file", binary.display());
+        ensure_file(binary)?;
         return Ok(binary.to_owned());
     }
     let build = ["build", "--release", "--package", "rekindle-cli"];
     cargo(root, &build)?;
     Ok(target_folder(root)?.join("release/rekindle"))
+}
+
+/// Fails before anything is done with what is no file.
+pub(crate) fn ensure_file(path: &Path) -> anyhow::Result<()> {
+    ensure!(path.is_file(), "`{}` is not a file", path.display());
+    Ok(())
 }
 
 /// Runs cargo with these arguments.

@@ -61,6 +61,9 @@ struct Slow<'a> {
 
 /// Runs the proofs that the given models allow, prints a table of them, and fails if one does.
 pub(crate) fn run(root: &Path, options: &Options) -> anyhow::Result<()> {
+    if let Some(text) = &options.text {
+        program::ensure_file(text)?;
+    }
     let slow = Slow {
         root,
         options,

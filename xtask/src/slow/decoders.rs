@@ -119,9 +119,7 @@ impl Decoders<'_> {
 
     /// Makes rows of the text.
     fn cut(&self) -> anyhow::Result<()> {
-        let text = self.text.display();
-        ensure!(self.text.is_file(), "{text} is no file of text");
-        eprintln!("==> cutting {text} into rows");
+        eprintln!("==> cutting {} into rows", self.text.display());
         let mut command = self.slow.peer("language.py");
         program::flags(
             &mut command,

@@ -1,9 +1,9 @@
 //! The gradient of a large table, of which a batch of texts reaches few rows, and its moments.
 //!
 //! They are tensors like any other. But as long as nobody has changed the gradient, it is known which parts of
-//! it were never written, so that norm and optimizer pass over them; and once the optimizer has seen it, its
-//! memory is used again, of which only the rows that were written have to be cleared, unless they are many. As
-//! long as nobody else has changed the moments, it is known where they are zero still.
+//! it were never written, so that norm and optimizer pass over them; and once the optimizer has seen that of
+//! a batch of few tokens, its memory is used again, of which only the rows that were written have to be
+//! cleared. As long as nobody else has changed the moments, it is known where they are zero still.
 
 use std::cell::RefCell;
 use std::ops::Range;
