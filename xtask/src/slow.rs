@@ -1,5 +1,6 @@
 //! `cargo xtask slow`: the proofs that need a real model, real data and transformers.
 
+mod build;
 mod decoders;
 mod encoders;
 mod proof;
@@ -25,7 +26,7 @@ pub(crate) struct Options {
         long,
         value_name = "DIR",
         requires = "data",
-        required_unless_present_any = ["decoder", "large"]
+        required_unless_present_any = ["build", "decoder", "large"]
     )]
     model: Option<PathBuf>,
     /// Folder with SNIPS: `intent.train.jsonl`, `intent.valid.jsonl`, `slots.train.jsonl`, `slots.valid.jsonl`
@@ -37,6 +38,9 @@ pub(crate) struct Options {
     /// Text to teach it, such as tinyshakespeare
     #[arg(long, value_name = "FILE", requires = "decoder")]
     text: Option<PathBuf>,
+    /// Build the release program and check that it holds each GPU kernel once, and its size
+    #[arg(long)]
+    build: bool,
     /// Train the bundled model on a text of a gigabyte and answer many rows too, some minutes and twice the disk
     #[arg(long)]
     large: bool,
@@ -79,6 +83,9 @@ pub(crate) fn run(root: &Path, options: &Options) -> anyhow::Result<()> {
     if let (Some(model), Some(text)) = (&options.decoder, &options.text) {
         let decoders = Decoders { slow, model, text };
         proofs.extend(decoders.prove()?);
+    }
+    if options.build {
+        proofs.extend(build::prove(slow)?);
     }
     if options.large {
         proofs.extend(texts::prove(slow)?);

@@ -1,7 +1,7 @@
 //! Texts and words to token ids, by the model's own `tokenizer.json`.
 //!
 //! Ids, truncation and special tokens are those of transformers' fast tokenizers, checked in
-//! `tests/tokenizer.rs`. As there, the name of a special token in a text stands for that token.
+//! `tests/data/tokenizer.rs`. As there, the name of a special token in a text stands for that token.
 
 use std::fs;
 use std::io;

@@ -1,7 +1,7 @@
 //! Low-rank adapters (Hu et al., 2021): put on the linear layers of any model, and folded into them.
 //!
 //! Layers are chosen by the names that checkpoints give them, by the rules of peft; numbers are checked
-//! against it in the models' `tests/lora.rs`.
+//! against it in the models' `tests/model/adapters.rs`.
 
 mod stored;
 mod targets;

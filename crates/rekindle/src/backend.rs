@@ -14,7 +14,7 @@ pub const NAMES: [&str; 7] = ["cuda", "rocm", "metal", "vulkan", "wgpu", "flex",
 const GPU_WIDTH_MULTIPLE: usize = 16;
 
 /// Generic code that runs on a backend.
-pub trait Job {
+pub(crate) trait Job {
     /// What it gives back.
     type Output;
 
@@ -212,7 +212,7 @@ impl Choice {
     }
 
     /// Runs generic code on the chosen backend.
-    pub fn run<J: Job>(&self, job: J) -> J::Output {
+    pub(crate) fn run<J: Job>(&self, job: J) -> J::Output {
         match &self.found.target {
             #[cfg(feature = "cuda")]
             Target::Cuda(index) => {

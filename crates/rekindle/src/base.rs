@@ -248,7 +248,7 @@ impl Base {
 
     /// Fills a model with the checkpoint's weights; what a head lacks is drawn from the seed, and so is
     /// its last layer if it is not kept. Without a checkpoint all is drawn.
-    pub fn load<B: Backend, M: Model<B>>(
+    pub(crate) fn load<B: Backend, M: Model<B>>(
         &self,
         model: M,
         task: TaskKind,
@@ -373,7 +373,7 @@ impl Base {
     }
 
     /// Writes a model that was trained from this one, with the head of its objective.
-    pub fn save<B: Backend, M: Model<B>>(
+    pub(crate) fn save<B: Backend, M: Model<B>>(
         &self,
         model: &M,
         objective: &Objective,

@@ -169,8 +169,18 @@ impl Generator {
         Ok(prompt)
     }
 
-    /// Reads the weights and calls `work` with a way to write answers.
+    /// Reads the weights and calls `work` once with a function that writes answers.
     pub fn run<T>(&self, backend: &Choice, work: impl FnOnce(&Write) -> T) -> Result<T, Error> {
+        let (mut work, mut result) = (Some(work), None);
+        self.run_with(backend, &mut |write| {
+            result = work.take().map(|work| work(write));
+        })?;
+        Ok(result.expect("a loaded model calls `work` once"))
+    }
+
+    /// Does the same without a type parameter: a generic function would be compiled again, with every model
+    /// and every kernel, in each crate that calls it.
+    fn run_with(&self, backend: &Choice, work: &mut dyn FnMut(&Write)) -> Result<(), Error> {
         backend.run(Loading {
             generator: self,
             work,
@@ -186,13 +196,13 @@ fn generation_config(folder: &Path) -> Map<String, Value> {
 }
 
 /// [`Generator::run`] on a backend.
-struct Loading<'a, W> {
+struct Loading<'a> {
     generator: &'a Generator,
-    work: W,
+    work: &'a mut dyn FnMut(&Write),
 }
 
-impl<T, W: FnOnce(&Write) -> T> Job for Loading<'_, W> {
-    type Output = Result<T, Error>;
+impl Job for Loading<'_> {
+    type Output = Result<(), Error>;
 
     fn run<B: TrainableBackend>(self, device: &B::Device) -> Self::Output {
         let architecture = &self.generator.base.architecture;
@@ -205,23 +215,19 @@ impl<T, W: FnOnce(&Write) -> T> Job for Loading<'_, W> {
 }
 
 /// The same with a device.
-struct Loaded<'a, 'd, W, D> {
-    loading: Loading<'a, W>,
+struct Loaded<'a, 'd, D> {
+    loading: Loading<'a>,
     device: &'d D,
 }
 
-impl<B, T, W> UseDecoder<B> for Loaded<'_, '_, W, B::Device>
-where
-    B: TrainBackend,
-    W: FnOnce(&Write) -> T,
-{
-    type Output = Result<T, Error>;
+impl<B: TrainBackend> UseDecoder<B> for Loaded<'_, '_, B::Device> {
+    type Output = Result<(), Error>;
 
     fn call<M: CausalLm<B>>(self, model: M) -> Self::Output {
         let Loading { generator, work } = self.loading;
         let base = &generator.base;
         let model = base.load_trained::<B, M>(model, TaskKind::Generate)?;
-        Ok(work(&|options, prompts, watch| {
+        work(&|options, prompts, watch| {
             let engine = Engine {
                 model: &model,
                 device: self.device,
@@ -230,6 +236,7 @@ where
                 options,
             };
             engine.answer(prompts, watch)
-        }))
+        });
+        Ok(())
     }
 }

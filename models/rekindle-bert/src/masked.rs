@@ -2,7 +2,7 @@
 //!
 //! Letters: N tokens of all rows, n of them that are asked for, D hidden size, V vocabulary.
 //! Reference: `BertLMPredictionHead`, `RobertaLMHead` and `DistilBertForMaskedLM` of transformers; numbers
-//! checked in `tests/parity.rs`.
+//! checked in `tests/model/parity.rs`.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Int, Tensor, backend::Backend};

@@ -2,7 +2,7 @@
 //!
 //! Letters: N tokens of all rows, R rows, D hidden size, L labels.
 //! Reference: transformers `modeling_bert.py`, `modeling_roberta.py`, `modeling_distilbert.py`; numbers
-//! checked in `tests/parity.rs`.
+//! checked in `tests/model/parity.rs`.
 
 use burn::module::Module;
 use burn::tensor::{Int, Tensor, backend::Backend};

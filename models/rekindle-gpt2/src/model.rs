@@ -1,7 +1,7 @@
 //! Pre-norm transformer decoder with learned positions.
 //!
 //! Letters: N tokens of all rows, D hidden size, V vocabulary.
-//! Reference: transformers `modeling_gpt2.py`; numbers checked in `tests/parity.rs`.
+//! Reference: transformers `modeling_gpt2.py`; numbers checked in `tests/model/parity.rs`.
 
 use burn::module::Module;
 use burn::tensor::{Int, Tensor, backend::Backend};

@@ -2,7 +2,7 @@
 //!
 //! Letters: N tokens of all rows, D hidden size, H query heads, K key heads, C head size, V vocabulary.
 //! Reference: transformers `modeling_llama.py`, `modeling_mistral.py`, `modeling_qwen2.py`,
-//! `modeling_qwen3.py`; numbers checked in `tests/parity.rs`.
+//! `modeling_qwen3.py`; numbers checked in `tests/model/parity.rs`.
 
 #![expect(
     clippy::struct_field_names,

@@ -74,7 +74,7 @@ mod tests {
             ("crates/rekindle-nn/src/lib.rs", 100),
             ("models/rekindle-bert/src/model.rs", 500),
             ("crates/rekindle-nn/src/model.rs", 600),
-            ("models/rekindle-bert/tests/parity.rs", 600),
+            ("models/rekindle-bert/tests/model/parity.rs", 600),
             ("crates/rekindle/recipes/tiny.toml", 60),
         ] {
             assert_eq!(found(path, limit), [""; 0], "{path}");

@@ -1,5 +1,4 @@
 //! Recipes: what they say when nothing is said, what each key does, and what wrong ones get.
-#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 use std::path::Path;
 

@@ -1,5 +1,4 @@
 //! What people and spreadsheets get to read of a run.
-#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 use std::collections::BTreeMap;
 

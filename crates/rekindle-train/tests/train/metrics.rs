@@ -1,10 +1,5 @@
 //! The metrics against scikit-learn, scipy and seqeval: `metrics_reference.py` wrote the numbers.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a fixture of another shape is a failure"
-)]
-
 use rekindle_train::metrics::{classification, entities, multi_label, regression};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -13,7 +8,7 @@ use serde_json::{Value, json};
 /// case has 30 terms. Absolute below 1, relative above.
 const TOLERANCE: f64 = 1e-12;
 
-const FIXTURE: &str = include_str!("fixtures/metrics.json");
+const FIXTURE: &str = include_str!("../fixtures/metrics.json");
 
 /// Checks every case of a kind; `report` computes the Rust side from the input of a case.
 fn check<R: Serialize>(kind: &str, at_least: usize, report: impl Fn(&Value) -> R) {

@@ -1,7 +1,5 @@
 //! Prompts with completions and texts as rows of tokens with weights.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 

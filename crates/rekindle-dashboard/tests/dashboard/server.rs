@@ -1,10 +1,4 @@
 //! The server, asked over plain sockets.
-#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
-
-#[path = "support/run_folder.rs"]
-mod run_folder;
-#[path = "support/running_server.rs"]
-mod running_server;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -15,8 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rekindle_dashboard::server::{Server, Target};
-use run_folder::{HOSTILE, append, short_run, step};
-use running_server::RunningServer;
+use crate::support::run_folder::{HOSTILE, append, short_run, step};
+use crate::support::running_server::RunningServer;
 use tempfile::TempDir;
 
 /// Longer than anything here takes.

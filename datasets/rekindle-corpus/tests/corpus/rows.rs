@@ -1,13 +1,9 @@
 //! Blocks hold the whole stream in its order, sentences one document each, and parts are disjoint.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
-
-mod setup;
-
 use std::sync::Arc;
 
 use rekindle_corpus::{CorpusError, Documents, HELD_OUT, TextRows, TokenStore};
-use setup::{PLAIN, Texts, WITH_BOS, documents, encoder};
+use crate::setup::{self, PLAIN, Texts, WITH_BOS, documents, encoder};
 
 const WORDS: [&str; 6] = ["room", "quietly", "the", "film", "a", "東京"];
 

@@ -1,14 +1,10 @@
 //! The list of runs.
-#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
-
-#[path = "support/run_folder.rs"]
-mod run_folder;
 
 use std::fs;
 use std::path::Path;
 
 use rekindle_dashboard::{RunRecord, State, runs};
-use run_folder::{HOSTILE, append, short_run, step};
+use crate::support::run_folder::{HOSTILE, append, short_run, step};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

@@ -1,7 +1,5 @@
 //! Files of labeled texts, good and bad.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
-
 use std::fs;
 
 use rekindle_classification::{example, input, read};

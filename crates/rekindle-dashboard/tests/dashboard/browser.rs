@@ -1,22 +1,14 @@
 //! The pages in a real browser: curves are drawn, nothing is told on the console, a live page moves.
-#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
-
-#[path = "support/browser.rs"]
-mod browser;
-#[path = "support/run_folder.rs"]
-mod run_folder;
-#[path = "support/running_server.rs"]
-mod running_server;
 
 use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-use browser::Browser;
+use crate::support::browser::Browser;
 use rekindle_dashboard::server::Target;
 use rekindle_dashboard::{RunRecord, compare, report};
-use run_folder::{HOSTILE, append, short_run, step};
-use running_server::RunningServer;
+use crate::support::run_folder::{HOSTILE, append, short_run, step};
+use crate::support::running_server::RunningServer;
 use serde_json::json;
 use tempfile::TempDir;
 

@@ -1,11 +1,7 @@
 //! Which files are read, what their documents are, and which of them are refused.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
-
-mod setup;
-
 use rekindle_corpus::{CorpusError, Documents};
-use setup::{Texts, documents, encoder, tokens};
+use crate::setup::{self, Texts, documents, encoder, tokens};
 
 /// The texts of these files, of one document each, in the order in which they are read.
 fn read(texts: &Texts, names: &[&str]) -> Vec<String> {

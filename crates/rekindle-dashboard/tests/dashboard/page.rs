@@ -1,14 +1,10 @@
 //! The page of a run and the comparison of runs, as text.
-#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
-
-#[path = "support/run_folder.rs"]
-mod run_folder;
 
 use std::fs;
 
 use rekindle_dashboard::{Report, RunRecord, Sink, State, compare, report};
 use rekindle_train::events::{Event, Events};
-use run_folder::{HOSTILE, append, short_run};
+use crate::support::run_folder::{HOSTILE, append, short_run};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

@@ -1,7 +1,5 @@
 //! Token ids, truncation and word numbers equal those of transformers (`tokenizer_reference.py`).
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
-
 use std::fs;
 use std::path::PathBuf;
 

@@ -1,7 +1,5 @@
 //! The task that rows tell, and what is said when they tell none.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
-
 use rekindle_data::{DataError, Format, Inference, Source, TaskKind, infer_task};
 
 fn source(text: &'static str, format: Format) -> Source {

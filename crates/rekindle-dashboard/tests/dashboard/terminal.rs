@@ -1,6 +1,4 @@
 //! The dashboard on a real (pseudo) terminal: what the shell is left with.
-#![cfg(unix)]
-#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write, stderr};

@@ -2,7 +2,6 @@
 //!
 //! The numbers are in `stories260k.json`; `reference.py` tells how they were made. Model and text are not in
 //! the repository: `REKINDLE_TEST_DATA` names the folder that holds them.
-#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -1,16 +1,12 @@
 //! Tokens on disk: found again, made again where they are damaged, and safe between processes.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
-
-mod setup;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
 use rekindle_corpus::{Corpus, CorpusError, Documents, Progress};
-use setup::{Texts, documents, encoder};
+use crate::setup::{self, Texts, documents, encoder};
 
 const TEXT: &[u8] = b"A room, quietly.\nthe film\n";
 

@@ -1,7 +1,5 @@
 //! Chats equal those of transformers (`chat_reference.py`), targets those marked by hand.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;

@@ -1,7 +1,5 @@
 //! What is hidden of a row: how much, behind what, and never a special token.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
-
 use std::path::Path;
 
 use rekindle_data::{
