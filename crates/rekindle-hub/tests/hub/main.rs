@@ -12,8 +12,9 @@ mod server;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
-use rekindle_hub::HubOptions;
+use rekindle_hub::{HubOptions, TransferOptions};
 
 /// File name to content.
 type Files = BTreeMap<String, Vec<u8>>;
@@ -72,6 +73,10 @@ fn options(cache: &Path, endpoint: &str) -> HubOptions {
         endpoint: endpoint.to_owned(),
         offline: false,
         token: None,
+        transfer: TransferOptions {
+            retry_pause: Duration::from_millis(20),
+            ..TransferOptions::default()
+        },
     }
 }
 
