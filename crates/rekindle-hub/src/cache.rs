@@ -61,18 +61,17 @@ impl ModelCache {
         replace(&path, |temporary| fs::write(temporary, commit))
     }
 
-    /// True if a snapshot has the file of an entry: a file of its size, or a link to the blob of its hash.
-    pub(crate) fn has(&self, snapshot: &Path, name: &str, entry: &Entry) -> bool {
-        let path = snapshot.join(name);
-        let Ok(target) = path.read_link() else {
-            return is_file_of(&path, entry.size);
+    /// True if a snapshot has this file of an entry: a file of its size, or a link to the blob of its hash.
+    pub(crate) fn has(file: &Path, entry: &Entry) -> bool {
+        let Ok(target) = file.read_link() else {
+            return is_file_of(file, entry.size);
         };
         let expected = Path::new("../../blobs");
         let is_blob = match &entry.hash {
             Some(hash) => target == expected.join(hash.as_str()),
             None => target.parent() == Some(expected),
         };
-        is_blob && is_file_of(&path, entry.size)
+        is_blob && is_file_of(file, entry.size)
     }
 
     /// True if the blob of a hash is there, in its size.
@@ -131,6 +130,7 @@ impl ModelCache {
         }
         let blob = self.blob(hash);
         if is_new {
+            create_folder(file.parent().unwrap_or(file))?;
             return fs::rename(&blob, file).map_err(|source| failed(file, source));
         }
         replace(file, |temporary| fs::copy(&blob, temporary).map(|_| ()))

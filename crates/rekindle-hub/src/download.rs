@@ -35,11 +35,11 @@ impl Download<'_> {
         snapshot: &Path,
         progress: &mut dyn Progress,
     ) -> Result<(), TransferError> {
-        if self.cache.has(snapshot, self.name, self.entry) {
+        let file = snapshot.join(self.name);
+        if ModelCache::has(&file, self.entry) {
             return Ok(());
         }
         self.check_size()?;
-        let file = snapshot.join(self.name);
         let hash = self.announced()?;
         let lock = hash
             .as_ref()
@@ -111,12 +111,18 @@ impl Download<'_> {
         meter.progress.finish();
         match outcome {
             Ok(hash) => self.cache.keep(partial, &hash).map(|()| hash),
-            Err(error) => {
-                if error.is_wrong_content() {
-                    partial.discard();
-                }
+            Err(error) if error.is_wrong_content() => {
+                partial.discard();
                 Err(error)
             }
+            // The page that came in place of the content is not kept.
+            Err(TransferError::Refused(refusal)) if refusal.is_expired_address() => {
+                Err(TransferError::Length {
+                    expected: self.entry.size,
+                    found: refusal.bytes,
+                })
+            }
+            Err(error) => Err(error),
         }
     }
 
@@ -154,9 +160,10 @@ impl Download<'_> {
             return Ok(());
         }
         let is_parallel = size - start > options.parallel_above;
-        let range = match is_parallel {
-            true => Some(start..(start + options.chunk_bytes).min(size)),
-            false => (start > 0).then_some(start..size),
+        let range = if is_parallel {
+            Some(start..(start + options.chunk_bytes).min(size))
+        } else {
+            (start > 0).then_some(start..size)
         };
         let answer = match self.client.ask(&self.source, &Ask::Content(range.clone())) {
             Err(TransferError::Refused(refusal)) if refusal.status == 416 && start > 0 => {

@@ -10,7 +10,7 @@ use crate::options::HubOptions;
 use crate::remote::{Client, commit};
 use crate::resolve::Progress;
 use crate::save::companion_files;
-use crate::transfer_error::TransferError;
+use crate::transfer_error::{Refusal, TransferError};
 
 /// The model that is wanted, and what is there of it.
 pub(crate) struct Model<'a> {
@@ -25,7 +25,7 @@ pub(crate) struct Model<'a> {
 pub(crate) fn fetch(model: &Model<'_>, progress: &mut dyn Progress) -> Result<PathBuf, HubError> {
     let failed = |item: &str| {
         let item = item.to_owned();
-        move |error| refused(model, &item, error)
+        move |error| failure(model, &item, error)
     };
     let client = Client::new(model.options).map_err(failed(model.id))?;
     let commit = commit(&client, model.id, model.revision).map_err(failed(model.id))?;
@@ -83,44 +83,12 @@ pub(crate) fn fetch(model: &Model<'_>, progress: &mut dyn Progress) -> Result<Pa
     Ok(snapshot)
 }
 
-/// Returns what a refusal by the Hub, or its silence, means to the user.
-fn refused(model: &Model<'_>, item: &str, error: TransferError) -> HubError {
-    let id = model.id.to_owned();
-    let file = item.to_owned();
+/// Returns what a failed transfer means to the user.
+fn failure(model: &Model<'_>, item: &str, error: TransferError) -> HubError {
+    let (id, file) = (model.id.to_owned(), item.to_owned());
     let endpoint = model.options.endpoint.clone();
-    let has_token = model.options.token.is_some();
     match error {
-        TransferError::Refused(refusal) if refusal.is_expired_address() => HubError::Damaged {
-            id,
-            file,
-            expected: 0,
-            found: refusal.bytes,
-        },
-        TransferError::Refused(refusal) => {
-            let code = refusal.code.as_deref();
-            match (refusal.status, code) {
-                (_, Some("GatedRepo")) | (403, _) => HubError::NoAccess {
-                    id,
-                    endpoint,
-                    has_token,
-                },
-                // The Hub hides private models from strangers: without a token, 401 may mean that there is none.
-                (401, _) if has_token => HubError::TokenRejected { endpoint },
-                (404, Some("RevisionNotFound")) => HubError::UnknownRevision {
-                    id,
-                    revision: model.revision.to_owned(),
-                },
-                (404, Some("EntryNotFound")) if item != model.id => {
-                    HubError::MissingFile { id, file }
-                }
-                (401 | 404, _) => HubError::UnknownModel { id, endpoint },
-                _ => HubError::Download {
-                    item: file,
-                    endpoint,
-                    source: Box::new(TransferError::Refused(refusal)),
-                },
-            }
-        }
+        TransferError::Refused(refusal) => refused(model, item, refusal),
         TransferError::Cache { path, source } => HubError::Cache { path, source },
         TransferError::Length { expected, found } => HubError::Damaged {
             id,
@@ -148,6 +116,36 @@ fn refused(model: &Model<'_>, item: &str, error: TransferError) -> HubError {
             item: file,
             endpoint,
             source: Box::new(error),
+        },
+    }
+}
+
+/// Returns what a refusal by the Hub means to the user.
+fn refused(model: &Model<'_>, item: &str, refusal: Refusal) -> HubError {
+    let id = model.id.to_owned();
+    let endpoint = model.options.endpoint.clone();
+    let has_token = model.options.token.is_some();
+    match (refusal.status, refusal.code.as_deref()) {
+        (_, Some("GatedRepo")) | (403, _) => HubError::NoAccess {
+            id,
+            endpoint,
+            has_token,
+        },
+        // The Hub hides private models from strangers: without a token, 401 may mean that there is none.
+        (401, _) if has_token => HubError::TokenRejected { endpoint },
+        (404, Some("RevisionNotFound")) => HubError::UnknownRevision {
+            id,
+            revision: model.revision.to_owned(),
+        },
+        (404, Some("EntryNotFound")) if item != model.id => HubError::MissingFile {
+            id,
+            file: item.to_owned(),
+        },
+        (401 | 404, _) => HubError::UnknownModel { id, endpoint },
+        _ => HubError::Download {
+            item: item.to_owned(),
+            endpoint,
+            source: Box::new(TransferError::Refused(refusal)),
         },
     }
 }

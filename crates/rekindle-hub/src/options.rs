@@ -74,7 +74,7 @@ impl HubOptions {
             } else {
                 token()
             },
-            transfer: TransferOptions::from_lookup(&variable),
+            transfer: TransferOptions::from_lookup(variable),
         }
     }
 }
@@ -118,18 +118,16 @@ fn expand_variables(value: &str, lookup: impl Fn(&str) -> Option<String>) -> Str
     while let Some(start) = rest.find('$') {
         expanded.push_str(&rest[..start]);
         rest = &rest[start..];
-        let (name, length) = match rest[1..]
+        let braced = rest[1..]
             .strip_prefix('{')
-            .and_then(|inner| inner.split_once('}'))
-        {
-            Some((name, _)) => (name, name.len() + 3),
-            None => {
-                let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-                let end = rest[1..]
-                    .find(|c| !is_word(c))
-                    .map_or(rest.len(), |end| end + 1);
-                (&rest[1..end], end)
-            }
+            .and_then(|inner| inner.split_once('}'));
+        let (name, length) = if let Some((name, _)) = braced {
+            (name, name.len() + 3)
+        } else {
+            let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            let end = rest[1..].find(|c| !is_word(c));
+            let end = end.map_or(rest.len(), |end| end + 1);
+            (&rest[1..end], end)
         };
         match lookup(name).filter(|_| !name.is_empty()) {
             Some(found) => expanded.push_str(&found),

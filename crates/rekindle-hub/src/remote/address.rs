@@ -45,19 +45,42 @@ pub(super) fn join(base: &Uri, location: &[u8]) -> Option<Uri> {
         location
     } else if location.starts_with("//") {
         format!("{scheme}:{location}")
-    } else if location.starts_with('/') {
-        format!("{scheme}://{authority}{location}")
-    } else if location.starts_with('?') {
-        format!("{scheme}://{authority}{}{location}", base.path())
     } else {
-        let folder = base
-            .path()
-            .rsplit_once('/')
-            .map_or("", |(folder, _)| folder);
-        format!("{scheme}://{authority}{folder}/{location}")
+        let (path, query) = match location.split_once('?') {
+            Some((path, query)) => (path, format!("?{query}")),
+            None => (location.as_str(), String::new()),
+        };
+        format!(
+            "{scheme}://{authority}{}{query}",
+            join_path(base.path(), path)
+        )
     };
     let next = parse(&text)?;
     (scheme == "http" || next.scheme_str() == Some("https")).then_some(next)
+}
+
+/// Resolves a path against that of a base, without its `.` and `..` (RFC 3986, section 5.2.4).
+fn join_path(base: &str, path: &str) -> String {
+    if path.is_empty() {
+        return base.to_owned();
+    }
+    let folder = base.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let whole = if path.starts_with('/') {
+        path.to_owned()
+    } else {
+        format!("{folder}/{path}")
+    };
+    let mut joined: Vec<&str> = Vec::new();
+    for segment in whole.split('/').skip(1) {
+        match segment {
+            "." => {}
+            ".." => {
+                joined.pop();
+            }
+            segment => joined.push(segment),
+        }
+    }
+    format!("/{}", joined.join("/"))
 }
 
 /// True if both have the same scheme, host and port.
@@ -101,6 +124,9 @@ mod tests {
             ("//cdn/x", "http://cdn/x"),
             ("/x", "http://hub:81/x"),
             ("x", "http://hub:81/a/x"),
+            ("./x/", "http://hub:81/a/x/"),
+            ("../../x/../y?../z", "http://hub:81/y?../z"),
+            ("/a/./b//c", "http://hub:81/a/b//c"),
             ("?d", "http://hub:81/a/b?d"),
             ("/x y\"ü", "http://hub:81/x%20y%22%C3%BC"),
         ] {

@@ -104,12 +104,12 @@ impl Routes {
     }
 
     fn agent(&self, proxies: &Proxies, address: &Uri) -> &Agent {
-        let proxied = if address.scheme_str() == Some("https") {
+        let agent = if address.scheme_str() == Some("https") {
             &self.https
         } else {
             &self.http
         };
-        match proxied {
+        match agent {
             Some(agent) if !proxies.is_direct(address) => agent,
             _ => &self.direct,
         }

@@ -20,7 +20,7 @@ const MAX_REDIRECTS: usize = 10;
 /// Bytes of a description in JSON.
 const MAX_JSON: u64 = 16 << 20;
 /// Longest pause that a server may ask for.
-const MAX_PAUSE: Duration = Duration::from_secs(120);
+const MAX_PAUSE: Duration = Duration::from_mins(2);
 
 /// A client of one Hub.
 #[derive(Debug)]

@@ -279,7 +279,8 @@ impl State {
         if request.path.contains("/old/name/") {
             return Response::redirect(request.path.replace("/old/name/", "/org/tiny/"));
         }
-        let parts: Vec<&str> = request.path.trim_start_matches('/').split('/').collect();
+        let path = request.path.split('?').next().unwrap();
+        let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
         match parts.as_slice() {
             ["api", "models", org, name, ..] if format!("{org}/{name}") != MODEL => {
                 Response::error(404, "RepoNotFound")
