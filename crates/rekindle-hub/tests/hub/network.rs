@@ -141,7 +141,8 @@ fn no_proxy_goes_around_it() {
 
 #[test]
 fn settings_that_allow_no_connection_are_named() {
-    let cases: [(fn(&mut HubOptions), &str, &str); 5] = [
+    type Case = (fn(&mut HubOptions), &'static str, &'static str);
+    let cases: [Case; 5] = [
         (
             |options| options.token = Some("hf_\u{e9}\n".to_owned()),
             "token",

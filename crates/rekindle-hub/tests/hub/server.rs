@@ -217,23 +217,23 @@ impl Response {
         if is_head {
             return Ok(());
         }
-        let mut send = |bytes: &[u8]| {
+        let mut write = |bytes: &[u8]| {
             sent.fetch_add(bytes.len(), Ordering::SeqCst);
             stream.write_all(bytes)
         };
         match self.delivery {
             Delivery::Drip(pause) => {
                 for byte in &self.body {
-                    send(&[*byte])?;
+                    write(&[*byte])?;
                     thread::sleep(pause);
                 }
             }
             Delivery::Endless(bytes) => {
                 for _ in 0..bytes / self.body.len() {
-                    send(&self.body)?;
+                    write(&self.body)?;
                 }
             }
-            _ => send(&self.body[..self.cut.unwrap_or(self.body.len())])?,
+            _ => write(&self.body[..self.cut.unwrap_or(self.body.len())])?,
         }
         Ok(())
     }
@@ -256,7 +256,10 @@ pub(crate) fn hash(file: &str, bytes: &[u8]) -> String {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    })
 }
 
 impl State {
