@@ -156,7 +156,8 @@ impl Partial {
     /// Begins again with an empty file. The old one is removed, not cut: another process may write to it.
     pub(crate) fn restart(&mut self) -> Result<(), TransferError> {
         let create = || {
-            fs::remove_file(&self.path)?;
+            // Where locks have no effect, another process may have renamed it.
+            let _ = fs::remove_file(&self.path);
             File::create_new(&self.path)
         };
         self.file = create().map_err(|source| self.failed(source))?;

@@ -108,9 +108,13 @@ impl ModelCache {
         Partial::open(path, hash.cloned(), size, false)
     }
 
-    /// Makes a complete partial file the blob of its hash.
+    /// Makes a complete partial file the blob of its hash, unless another program was faster.
     pub(crate) fn keep(&self, partial: Partial, hash: &ContentHash) -> Result<(), TransferError> {
-        partial.persist(&self.blob(hash))
+        let size = partial.size();
+        match partial.persist(&self.blob(hash)) {
+            Err(_) if self.has_blob(hash, size) => Ok(()),
+            outcome => outcome,
+        }
     }
 
     /// Puts a blob into a snapshot under the name of its file.

@@ -205,7 +205,6 @@ impl Download<'_> {
         partial: &mut Partial,
         meter: &mut Meter<'_>,
     ) -> Result<(), TransferError> {
-        let has_length = answer.length().is_some();
         let mut reader = answer.into_reader()?;
         let mut watch = Watch::new(self.client.options.stall_window);
         let mut buffer = vec![0; BUFFER_BYTES];
@@ -218,7 +217,8 @@ impl Download<'_> {
             partial.append(&buffer[..count])?;
             meter.at(partial.length());
         }
-        if !has_length && matches!(watch.read(&mut reader, &mut [0]), Ok(1)) {
+        // The end of the answer also gives its connection back for the next request.
+        if matches!(watch.read(&mut reader, &mut [0]), Ok(1)) {
             return Err(TransferError::Length {
                 expected: partial.size(),
                 found: range.end + 1,

@@ -222,6 +222,8 @@ impl<'a> Chunks<'a> {
             remaining -= count as u64;
             self.arrived.fetch_add(count as u64, Ordering::Relaxed);
         }
+        // The end of the answer gives its connection back for the next chunk.
+        let _ = watch.read(&mut reader, &mut [0]);
         Ok(())
     }
 

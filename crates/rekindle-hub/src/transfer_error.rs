@@ -207,7 +207,11 @@ impl TransferError {
     /// True for a server that gives no valid certificate, or for a system that knows none.
     pub(crate) fn is_untrusted(error: &ureq::Error) -> bool {
         match error {
-            ureq::Error::Io(error) => error.kind() == io::ErrorKind::InvalidData,
+            // The type of the error inside is that of `rustls`; damaged data has the same kind.
+            ureq::Error::Io(error) => {
+                error.kind() == io::ErrorKind::InvalidData
+                    && error.to_string().contains("certificate")
+            }
             error => matches!(error, ureq::Error::Rustls(_) | ureq::Error::Tls(_)),
         }
     }

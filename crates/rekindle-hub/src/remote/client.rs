@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
-use ureq::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
+use ureq::http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
 
 use super::address::{encode, is_same_origin, join, parse};
 use super::agents::Agents;
@@ -212,13 +212,10 @@ impl TransferError {
     fn may_pass(&self) -> bool {
         match self {
             Self::Refused(refusal) => {
-                let status = StatusCode::from_u16(refusal.status);
-                let is_unsupported = refusal.status == 501;
-                status.is_ok_and(|status| {
-                    status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error()
-                }) && !is_unsupported
+                // 501 says that the server will never do it.
+                matches!(refusal.status, 429 | 500 | 502..=599)
             }
-            Self::Connection(error) => !Self::is_unreachable(error) && Self::is_cut(error),
+            Self::Connection(error) => Self::is_cut(error),
             _ => false,
         }
     }

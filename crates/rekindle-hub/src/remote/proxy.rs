@@ -43,6 +43,7 @@ impl Proxies {
                 Some((name, digits)) if !name.contains(':') => (name, digits.parse().ok()),
                 _ => (entry.as_str(), None),
             };
+            let name = name.trim_matches(['[', ']']);
             let name = name.trim_start_matches('*').trim_start_matches('.');
             let is_below = || {
                 host.strip_suffix(name)
@@ -97,6 +98,7 @@ mod tests {
             ("hub.co:80", "https://hub.co", false),
             ("127.0.0.1", "http://127.0.0.1:8000", true),
             ("::1", "http://[::1]:8000", true),
+            ("[::1]", "http://[::1]:8000", true),
             ("", "https://hub", false),
         ] {
             assert_eq!(is_direct(list, address), expected, "{list} {address}");
