@@ -195,7 +195,8 @@ class Exchange:
         for complete in ("resolve", "peer"):
             cache = self.folder / f"killed-{complete}"
             Hub.cut = 1_000_000
-            process = subprocess.Popen([self.program, MODEL], env=self.environment(cache, False), stderr=subprocess.DEVNULL)
+            environment = self.environment(cache, is_offline=False)
+            process = subprocess.Popen([self.program, MODEL], env=environment, stderr=subprocess.DEVNULL)
             partial = cache / "models--org--tiny/blobs" / (hashlib.sha256(FILES[WEIGHTS]).hexdigest() + ".incomplete")
             while not partial.exists() or partial.stat().st_size < Hub.cut:
                 time.sleep(0.05)

@@ -210,3 +210,28 @@ fn missing_files(folder: &Path) -> Vec<String> {
     needed.retain(|name| !has(name));
     needed
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_locks_each_download_has_a_file_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = ModelCache::new(folder.path(), "org/tiny");
+        let hash = ContentHash::parse("ce013625030ba8dba906f756967f9e9ca394464a").unwrap();
+        let mut partials = [(); 2].map(|()| cache.partial(Some(&hash), 6, false).unwrap());
+        for partial in &mut partials {
+            partial.append(b"hello\n").unwrap();
+        }
+        let blobs = folder.path().join("models--org--tiny/blobs");
+        let count = || blobs.read_dir().unwrap().count();
+        assert_eq!(count(), 2);
+        let [first, second] = partials;
+        drop(first);
+        assert_eq!(count(), 1);
+        cache.keep(second, &hash).unwrap();
+        assert_eq!(count(), 1);
+        assert!(cache.has_blob(&hash, 6));
+    }
+}

@@ -245,7 +245,7 @@ fn token_hint(endpoint: &str) -> String {
     format!("put a valid token from `{endpoint}/settings/tokens` into `HF_TOKEN`, or unset it")
 }
 
-/// What to do about a connection that could not be set up.
+/// Returns the hint for a connection that could not be set up.
 fn connection_hint(endpoint: &str, error: &TransferError) -> String {
     match error {
         TransferError::Token => token_hint(endpoint),

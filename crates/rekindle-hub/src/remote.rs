@@ -1,4 +1,4 @@
-//! HTTP side of the Hub: requests, redirects, retries, and what a repository holds.
+//! HTTP side of the Hub: requests, redirects, retries and listings.
 
 mod address;
 mod agents;

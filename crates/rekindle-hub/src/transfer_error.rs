@@ -1,4 +1,4 @@
-//! Why a request or a transfer failed.
+//! Errors of requests and transfers.
 
 use std::fmt;
 use std::io;
@@ -7,7 +7,7 @@ use std::path::PathBuf;
 /// Characters of a server's text that are shown.
 const MAX_TEXT: usize = 200;
 
-/// Why a request or a transfer failed.
+/// The reason why a request or a transfer failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TransferError {
@@ -87,7 +87,7 @@ pub enum TransferError {
         what: &'static str,
     },
     /// The file is larger than any model's.
-    #[error("it has {size} bytes, and at most {limit} are downloaded")]
+    #[error("the file has {size} bytes, and the limit is {limit}")]
     Size {
         /// Its size as the Hub lists it.
         size: u64,

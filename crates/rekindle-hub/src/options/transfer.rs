@@ -1,4 +1,4 @@
-//! How files are transferred and stored.
+//! Settings of transfers, and of how files are stored.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use std::time::Duration;
 const TIMEOUT: u64 = 10;
 const MEBIBYTE: u64 = 1 << 20;
 
-/// How files are transferred and stored.
+/// Settings of transfers: timeouts, proxies, certificates and storage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TransferOptions {
     /// Silence after which a transfer is broken (`HF_HUB_DOWNLOAD_TIMEOUT`, in seconds).

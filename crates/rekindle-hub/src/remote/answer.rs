@@ -1,4 +1,4 @@
-//! Answers of a server, and how their content is read.
+//! Answers of a server, and the readers of their content.
 
 use std::io::Read;
 use std::ops::Range;

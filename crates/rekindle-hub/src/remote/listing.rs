@@ -1,4 +1,4 @@
-//! What a repository holds at a commit.
+//! Listing of a repository at a commit.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Which requests go through a proxy.
+//! Proxies, and the hosts that are reached without one.
 
 use ureq::Proxy;
 use ureq::http::Uri;

@@ -1,4 +1,4 @@
-//! When a request or a transfer is tried again.
+//! Retries of requests and transfers.
 
 use std::thread;
 use std::time::Duration;

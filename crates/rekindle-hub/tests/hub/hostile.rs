@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rekindle_hub::{HubError, HubOptions, TransferError, resolve};
+use rekindle_hub::{HubError, HubOptions, TransferError, TransferOptions, resolve};
 use tempfile::{TempDir, tempdir};
 
 use crate::server::{COMMIT, Delivery, FakeHub, MODEL, Request, Response};
@@ -391,22 +391,28 @@ fn compressed_content_is_refused() {
 
 #[test]
 fn silence_is_given_up() {
+    const SHORT: Duration = Duration::from_millis(200);
+    type Change = fn(&mut TransferOptions);
     let begin = Instant::now();
-    let silent = |request: &Request, response: Response| {
-        if request.is_content(WEIGHTS) {
-            response.delivered(Delivery::Silent(Duration::from_secs(20)))
-        } else {
-            response
-        }
-    };
-    let attack = Attack::run_with(silent, |options| {
-        options.transfer.read_timeout = Duration::from_millis(200);
-    });
-    assert!(
-        matches!(attack.error(), HubError::Unreachable { .. }),
-        "{:?}",
-        attack.error()
-    );
+    let cases: [(&str, Change); 2] = [
+        ("GET", |transfer| transfer.read_timeout = SHORT),
+        ("HEAD", |transfer| transfer.head_timeout = SHORT),
+    ];
+    for (method, change) in cases {
+        let silent = move |request: &Request, response: Response| {
+            if request.method == method && request.path.ends_with(WEIGHTS) {
+                response.delivered(Delivery::Silent(Duration::from_secs(20)))
+            } else {
+                response
+            }
+        };
+        let attack = Attack::run_with(silent, |options| change(&mut options.transfer));
+        assert!(
+            matches!(attack.error(), HubError::Unreachable { .. }),
+            "{method}: {:?}",
+            attack.error()
+        );
+    }
     assert!(
         begin.elapsed() < Duration::from_secs(5),
         "{:?}",
