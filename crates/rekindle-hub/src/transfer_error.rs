@@ -245,6 +245,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn errors_can_be_sent_between_threads() {
+        fn check<T: Send + Sync + 'static>() {}
+        check::<crate::hub_error::HubError>();
+    }
+
+    #[test]
     fn texts_of_a_server_are_shown_without_control_characters() {
         assert_eq!(printable("no \x1b]0;OWNED\x07\u{202e}é\n"), "no ]0;OWNEDé");
         assert_eq!(printable(&"x".repeat(10_000)).len(), MAX_TEXT);

@@ -51,6 +51,18 @@ fn the_token_is_never_sent_to_another_host() {
 }
 
 #[test]
+fn requests_name_the_program_and_ask_for_plain_content() {
+    let (hub, _cache, options) = setup(tiny_model(), None);
+    resolve(MODEL, &options, &mut ()).unwrap();
+    let agent = concat!("user-agent: rekindle/", env!("CARGO_PKG_VERSION")).to_owned();
+    for request in hub.requests() {
+        assert!(request.headers.contains(&agent), "{:?}", request.headers);
+        let plain = "accept-encoding: identity".to_owned();
+        assert!(request.headers.contains(&plain), "{:?}", request.headers);
+    }
+}
+
+#[test]
 fn relative_redirects_are_followed() {
     let hub = FakeHub::hooked(tiny_model(), |request, response| {
         if request.is_resolve(WEIGHTS) {

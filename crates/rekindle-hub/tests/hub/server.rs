@@ -56,6 +56,8 @@ pub(crate) struct Request {
     pub(crate) authorization: Option<String>,
     /// Start and end of the bytes that are asked for, the end exclusive.
     pub(crate) range: Option<(usize, usize)>,
+    /// All headers, as they were sent.
+    pub(crate) headers: Vec<String>,
 }
 
 impl Request {
@@ -393,9 +395,11 @@ fn read_request(stream: &TcpStream) -> std::io::Result<Option<Request>> {
         path: words.next().unwrap_or_default(),
         authorization: None,
         range: None,
+        headers: Vec::new(),
     };
     for line in lines {
         let line = line?;
+        request.headers.push(line.to_ascii_lowercase());
         match line.split_once(": ") {
             Some((name, value)) if name.eq_ignore_ascii_case("authorization") => {
                 request.authorization = Some(value.to_owned());
