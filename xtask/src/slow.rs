@@ -41,7 +41,7 @@ pub(crate) struct Options {
     /// Train the bundled model on a text of a gigabyte and answer many rows too, some minutes and twice the disk
     #[arg(long)]
     large: bool,
-    /// Exchange caches of the Hub with huggingface_hub, over an imitated Hub
+    /// Exchange caches of the Hub with `huggingface_hub`, over an imitated Hub
     #[arg(long)]
     hub: bool,
     /// Python that has what `benches/peers/requirements.txt` lists

@@ -1,4 +1,4 @@
-//! Proofs that caches of the Hub are shared with huggingface_hub, in both directions.
+//! Proofs that caches of the Hub are shared with `huggingface_hub`, in both directions.
 
 use anyhow::Context as _;
 
@@ -14,7 +14,7 @@ const EXCHANGES: [(&str, &str); 4] = [
     ("both_at_once", "programs at once download weights once"),
 ];
 
-/// Exchanges caches with huggingface_hub over an imitated Hub on this machine.
+/// Exchanges caches with `huggingface_hub` over an imitated Hub on this machine.
 pub(super) fn prove(slow: &Slow) -> anyhow::Result<Vec<Proof>> {
     eprintln!("==> sharing caches with huggingface_hub");
     let build = [
