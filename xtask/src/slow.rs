@@ -3,6 +3,7 @@
 mod build;
 mod decoders;
 mod encoders;
+mod hub;
 mod proof;
 mod texts;
 
@@ -26,7 +27,7 @@ pub(crate) struct Options {
         long,
         value_name = "DIR",
         requires = "data",
-        required_unless_present_any = ["build", "decoder", "large"]
+        required_unless_present_any = ["build", "decoder", "hub", "large"]
     )]
     model: Option<PathBuf>,
     /// Folder with SNIPS: `intent.train.jsonl`, `intent.valid.jsonl`, `slots.train.jsonl`, `slots.valid.jsonl`
@@ -44,6 +45,9 @@ pub(crate) struct Options {
     /// Train the bundled model on a text of a gigabyte and answer many rows too, some minutes and twice the disk
     #[arg(long)]
     large: bool,
+    /// Exchange caches of the Hub with `huggingface_hub`, over an imitated Hub
+    #[arg(long)]
+    hub: bool,
     /// Python that has what `benches/peers/requirements.txt` lists
     #[arg(long, default_value = "python3")]
     python: PathBuf,
@@ -89,6 +93,9 @@ pub(crate) fn run(root: &Path, options: &Options) -> anyhow::Result<()> {
     }
     if options.large {
         proofs.extend(texts::prove(slow)?);
+    }
+    if options.hub {
+        proofs.extend(hub::prove(slow)?);
     }
     println!("{}", proof::table(&proofs));
     match proofs.iter().filter(|proof| !proof.holds()).count() {

@@ -26,6 +26,13 @@ impl Progress for DownloadBar {
         self.0 = Some(bar);
     }
 
+    fn resume(&mut self, bytes: u64) {
+        if let Some(bar) = &self.0 {
+            bar.set_position(bytes);
+            bar.reset_eta();
+        }
+    }
+
     fn advance(&mut self, bytes: u64) {
         if let Some(bar) = &self.0 {
             bar.inc(bytes);

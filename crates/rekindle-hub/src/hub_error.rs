@@ -4,10 +4,9 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use hf_hub::HFError;
-
 use crate::load_error::{CONVERT_WEIGHTS, LoadError, MODEL_FOLDER, quoted};
 use crate::reference::nearest_folder;
+use crate::transfer_error::TransferError;
 
 /// What the cache lacks of a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,7 +84,7 @@ pub enum HubError {
         /// What the cache lacks.
         gap: CacheGap,
         /// The failed connection.
-        source: reqwest::Error,
+        source: Box<TransferError>,
     },
     /// Neither a folder nor the Hub knows the name.
     #[error("no model `{id}`: there is no such folder, and `{endpoint}` shows no such model")]
@@ -147,6 +146,18 @@ pub enum HubError {
         /// The size that arrived.
         found: u64,
     },
+    /// The content of a file is not what the Hub announces.
+    #[error("`{file}` of `{id}` arrived damaged: hash {found} instead of {expected}")]
+    WrongContent {
+        /// The model.
+        id: String,
+        /// The file.
+        file: String,
+        /// The hash that the Hub announces.
+        expected: String,
+        /// The hash of what arrived.
+        found: String,
+    },
     /// A download failed.
     #[error("cannot download `{item}` from `{endpoint}`")]
     Download {
@@ -155,7 +166,7 @@ pub enum HubError {
         /// Base address of the Hub.
         endpoint: String,
         /// What happened.
-        source: Box<HFError>,
+        source: Box<TransferError>,
     },
     /// The connection to the Hub could not be set up.
     #[error("cannot set up a connection to `{endpoint}`")]
@@ -163,7 +174,7 @@ pub enum HubError {
         /// Base address of the Hub.
         endpoint: String,
         /// What happened.
-        source: Box<HFError>,
+        source: Box<TransferError>,
     },
     /// The cache could not be written.
     #[error("cannot write `{path}`", path = .path.display())]
@@ -203,11 +214,7 @@ impl HubError {
             Self::UnknownRevision { id, .. } => {
                 format!("leave `@…` out for the main branch: `{id}`")
             }
-            Self::TokenRejected { endpoint } => {
-                format!(
-                    "put a valid token from `{endpoint}/settings/tokens` into `HF_TOKEN`, or unset it"
-                )
-            }
+            Self::TokenRejected { endpoint } => token_hint(endpoint),
             Self::NoAccess {
                 id,
                 endpoint,
@@ -224,15 +231,37 @@ impl HubError {
                     .into()
             }
             Self::MissingFile { .. } => "choose a model in the layout of transformers".into(),
-            Self::Damaged { .. } | Self::Download { .. } => {
+            Self::Damaged { .. } | Self::WrongContent { .. } | Self::Download { .. } => {
                 "check the network and try again".into()
             }
-            Self::Client { .. } => {
-                "check `HF_ENDPOINT`, and that the system has root certificates".into()
-            }
+            Self::Client { endpoint, source } => connection_hint(endpoint, source),
             Self::Cache { .. } => "make room there, or name another cache in `HF_HUB_CACHE`".into(),
             Self::Index(error) => return error.hint(),
         })
+    }
+}
+
+fn token_hint(endpoint: &str) -> String {
+    format!("put a valid token from `{endpoint}/settings/tokens` into `HF_TOKEN`, or unset it")
+}
+
+/// Returns the hint for a connection that could not be set up.
+fn connection_hint(endpoint: &str, error: &TransferError) -> String {
+    match error {
+        TransferError::Token => token_hint(endpoint),
+        TransferError::Proxy { variable, .. } => {
+            format!("write `{variable}` as `http://user:password@host:port`, or unset it")
+        }
+        TransferError::Certificates { .. } => {
+            "name a file with certificates in PEM format in `SSL_CERT_FILE`, \
+             `REQUESTS_CA_BUNDLE` or `CURL_CA_BUNDLE`, or unset it"
+                .into()
+        }
+        _ => {
+            "check `HF_ENDPOINT` and the system's root certificates; name those of your company in \
+              `SSL_CERT_FILE`"
+                .into()
+        }
     }
 }
 

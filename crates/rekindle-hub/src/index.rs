@@ -72,10 +72,10 @@ impl ShardIndex {
     }
 }
 
-/// A shard is fetched and opened by its name, so the name must not lead out of the folder.
-fn is_plain(name: &str) -> bool {
+/// True for a name that does not lead out of its folder, and that can be shown.
+pub(crate) fn is_plain(name: &str) -> bool {
     let mut parts = Path::new(name).components();
     matches!(parts.next(), Some(Component::Normal(_)))
         && parts.next().is_none()
-        && !name.contains('\\')
+        && !name.contains(|c: char| c == '\\' || c.is_control())
 }

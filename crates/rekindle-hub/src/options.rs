@@ -1,8 +1,12 @@
 //! Where models are looked for and fetched from, read from the environment as `huggingface_hub` reads it.
 
+mod transfer;
+
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+pub use transfer::{ProxyOptions, TransferOptions};
 
 const DEFAULT_ENDPOINT: &str = "https://huggingface.co";
 
@@ -17,10 +21,13 @@ pub struct HubOptions {
     pub offline: bool,
     /// Access token for private and gated models; none is sent without it.
     pub token: Option<String>,
+    /// Timeouts, proxies, certificates, and how files are stored.
+    pub transfer: TransferOptions,
 }
 
 impl HubOptions {
-    /// Reads `HF_HOME`, `HF_HUB_CACHE`, `HF_HUB_OFFLINE`, `HF_TOKEN`, `HF_ENDPOINT` and the stored token.
+    /// Reads `HF_HOME`, `HF_HUB_CACHE`, `HF_HUB_OFFLINE`, `HF_TOKEN`, `HF_ENDPOINT` and the stored token, and the
+    /// variables of [`TransferOptions`].
     ///
     /// Names, precedence and defaults are those of `huggingface_hub` (its `constants.py` and `utils/_auth.py`),
     /// so that both tools share one cache and one login.
@@ -31,7 +38,10 @@ impl HubOptions {
     fn from_lookup(lookup: impl Fn(&str) -> Option<String>, home: Option<PathBuf>) -> Self {
         let variable = |name: &str| lookup(name).filter(|value| !value.is_empty());
         let flag = |name: &str| variable(name).is_some_and(|value| is_true(&value));
-        let path = |name: &str| variable(name).map(|value| expand_home(&value, home.as_deref()));
+        let path = |name: &str| {
+            let value = expand_home(variable(name)?, home.as_deref());
+            Some(PathBuf::from(expand_variables(&value, &lookup)))
+        };
 
         let hf_home = path("HF_HOME").unwrap_or_else(|| {
             path("XDG_CACHE_HOME")
@@ -64,6 +74,7 @@ impl HubOptions {
             } else {
                 token()
             },
+            transfer: TransferOptions::from_lookup(variable),
         }
     }
 }
@@ -77,6 +88,7 @@ impl fmt::Debug for HubOptions {
             .field("endpoint", &self.endpoint)
             .field("offline", &self.offline)
             .field("has_token", &self.token.is_some())
+            .field("transfer", &self.transfer)
             .finish()
     }
 }
@@ -88,11 +100,42 @@ fn is_true(value: &str) -> bool {
     )
 }
 
-fn expand_home(value: &str, home: Option<&Path>) -> PathBuf {
-    match (Path::new(value).strip_prefix("~"), home) {
-        (Ok(rest), Some(home)) => home.join(rest),
-        _ => PathBuf::from(value),
+/// Writes a leading `~` out, as `os.path.expanduser` does.
+fn expand_home(value: String, home: Option<&Path>) -> String {
+    let home = home.and_then(Path::to_str);
+    match (value.strip_prefix('~'), home) {
+        (Some(rest), Some(home)) if rest.is_empty() || rest.starts_with('/') => {
+            format!("{home}{rest}")
+        }
+        _ => value,
     }
+}
+
+/// Writes `$NAME` and `${NAME}` out, as `os.path.expandvars` does: unknown variables stay as they are.
+fn expand_variables(value: &str, lookup: impl Fn(&str) -> Option<String>) -> String {
+    let mut expanded = String::new();
+    let mut rest = value;
+    while let Some(start) = rest.find('$') {
+        expanded.push_str(&rest[..start]);
+        rest = &rest[start..];
+        let braced = rest[1..]
+            .strip_prefix('{')
+            .and_then(|inner| inner.split_once('}'));
+        let (name, length) = if let Some((name, _)) = braced {
+            (name, name.len() + 3)
+        } else {
+            let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            let end = rest[1..].find(|c| !is_word(c));
+            let end = end.map_or(rest.len(), |end| end + 1);
+            (&rest[1..end], end)
+        };
+        match lookup(name).filter(|_| !name.is_empty()) {
+            Some(found) => expanded.push_str(&found),
+            None => expanded.push_str(&rest[..length]),
+        }
+        rest = &rest[length..];
+    }
+    expanded + rest
 }
 
 #[cfg(test)]
@@ -120,6 +163,7 @@ mod tests {
             endpoint: "https://huggingface.co".to_owned(),
             offline: false,
             token: None,
+            transfer: TransferOptions::default(),
         };
         assert_eq!(options(&[]), expected);
         assert_eq!(
@@ -138,6 +182,24 @@ mod tests {
         assert_eq!(cache(&[xdg, home]), Path::new("/hf/hub"));
         assert_eq!(cache(&[xdg, home, legacy]), Path::new("/legacy"));
         assert_eq!(cache(&[xdg, home, legacy, own]), Path::new("/home/ada/own"));
+    }
+
+    #[test]
+    fn paths_are_expanded_as_python_expands_them() {
+        let expand =
+            |value: &str| cache(&[("HF_HUB_CACHE", value), ("DISK", "/disk"), ("_a1", "x")]);
+        for (value, expected) in [
+            ("$DISK/hub", "/disk/hub"),
+            ("${DISK}s/$_a1.y", "/disks/x.y"),
+            ("~", "/home/ada"),
+            ("~bob/hub", "~bob/hub"),
+            ("$NOWHERE/${NOWHERE}/$", "$NOWHERE/${NOWHERE}/$"),
+            ("/a/${DISK", "/a/${DISK"),
+        ] {
+            assert_eq!(expand(value), Path::new(expected));
+        }
+        let home = [("HF_HOME", "~/$DISK"), ("DISK", "d")];
+        assert_eq!(cache(&home), Path::new("/home/ada/d/hub"));
     }
 
     #[test]

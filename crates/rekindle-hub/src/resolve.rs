@@ -13,6 +13,10 @@ use crate::reference::ModelReference;
 pub trait Progress {
     /// The download of a file begins.
     fn start(&mut self, file: &str, bytes: u64);
+    /// These bytes of the file are there from an earlier download; they say nothing about the speed.
+    fn resume(&mut self, bytes: u64) {
+        self.advance(bytes);
+    }
     /// More of the file has arrived.
     fn advance(&mut self, bytes: u64);
     /// The download of the file has ended, well or not.

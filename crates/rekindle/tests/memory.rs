@@ -8,7 +8,7 @@ use std::path::Path;
 use dhat::{Alloc, HeapStats, Profiler};
 use rekindle::bundled::Places;
 use rekindle::events::Event;
-use rekindle::hub::HubOptions;
+use rekindle::hub::{HubOptions, TransferOptions};
 use rekindle::recipe::{Every, Recipe};
 use rekindle::train::prepare;
 use serde_json::json;
@@ -39,6 +39,7 @@ fn training_holds_no_more_after_many_steps_than_after_few() {
         endpoint: String::new(),
         offline: true,
         token: None,
+        transfer: TransferOptions::default(),
     };
     let places = Places {
         hub: &hub,

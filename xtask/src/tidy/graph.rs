@@ -60,7 +60,7 @@ const GRAPH: [(&str, &[&str]); 15] = [
 ];
 
 /// Crates from outside that only the named members may use.
-const RESERVED: [(&str, &[&str], &str); 8] = [
+const RESERVED: [(&str, &[&str], &str); 7] = [
     (
         "anyhow",
         &["rekindle-cli", "xtask"],
@@ -72,12 +72,7 @@ const RESERVED: [(&str, &[&str], &str); 8] = [
         "only the CLI and xtask parse arguments",
     ),
     (
-        "hf-hub",
-        &["rekindle-hub"],
-        "only the hub downloads; libraries take paths",
-    ),
-    (
-        "reqwest",
+        "ureq",
         &["rekindle-hub"],
         "only the hub downloads; libraries take paths",
     ),

@@ -1,25 +1,13 @@
 //! Models fetched from an imitated Hub.
 
 use std::fs;
-use std::path::Path;
 use std::thread;
 
-use rekindle_hub::{HubError, HubOptions, Progress, resolve};
-use tempfile::{TempDir, tempdir};
+use rekindle_hub::{HubError, resolve};
 
-use crate::server::{COMMIT, FakeHub, Fault, MODEL};
-use crate::{Files, names, options, sharded_model, tiny_model};
-
-fn setup(files: Files, fault: Option<Fault>) -> (FakeHub, TempDir, HubOptions) {
-    let hub = FakeHub::start(files, fault);
-    let cache = tempdir().unwrap();
-    let options = options(cache.path(), &hub.endpoint);
-    (hub, cache, options)
-}
-
-fn snapshot(cache: &Path) -> std::path::PathBuf {
-    cache.join("models--org--tiny/snapshots").join(COMMIT)
-}
+use crate::recorder::Recorder;
+use crate::server::{COMMIT, Fault, MODEL};
+use crate::{names, setup, sharded_model, snapshot, tiny_model};
 
 #[test]
 fn a_download_ends_in_a_complete_snapshot() {
@@ -205,36 +193,6 @@ fn two_downloads_at_once_agree() {
         fs::read(folders[0].join("model.safetensors")).unwrap(),
         tiny_model()["model.safetensors"]
     );
-}
-
-#[derive(Debug, Default)]
-struct Recorder(Vec<Line>);
-
-#[derive(Debug)]
-struct Line {
-    file: String,
-    bytes: u64,
-    arrived: u64,
-    is_finished: bool,
-}
-
-impl Progress for Recorder {
-    fn start(&mut self, file: &str, bytes: u64) {
-        self.0.push(Line {
-            file: file.to_owned(),
-            bytes,
-            arrived: 0,
-            is_finished: false,
-        });
-    }
-
-    fn advance(&mut self, bytes: u64) {
-        self.0.last_mut().unwrap().arrived += bytes;
-    }
-
-    fn finish(&mut self) {
-        self.0.last_mut().unwrap().is_finished = true;
-    }
 }
 
 #[test]

@@ -5,15 +5,24 @@ mod adapter;
 mod cache;
 mod checkpoint;
 mod download;
+mod hostile;
+mod network;
+mod recorder;
 mod refusal;
 mod save;
 mod server;
+mod store;
+mod transfer;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use rekindle_hub::HubOptions;
+use rekindle_hub::{HubOptions, TransferOptions};
+use tempfile::{TempDir, tempdir};
+
+use crate::server::{COMMIT, FakeHub, Fault};
 
 /// File name to content.
 type Files = BTreeMap<String, Vec<u8>>;
@@ -72,7 +81,30 @@ fn options(cache: &Path, endpoint: &str) -> HubOptions {
         endpoint: endpoint.to_owned(),
         offline: false,
         token: None,
+        transfer: TransferOptions {
+            retry_pause: Duration::from_millis(20),
+            ..TransferOptions::default()
+        },
     }
+}
+
+fn setup(files: Files, fault: Option<Fault>) -> (FakeHub, TempDir, HubOptions) {
+    cached(FakeHub::start(files, fault))
+}
+
+/// An empty cache for a Hub.
+fn cached(hub: FakeHub) -> (FakeHub, TempDir, HubOptions) {
+    let cache = tempdir().unwrap();
+    let options = options(cache.path(), &hub.endpoint);
+    (hub, cache, options)
+}
+
+fn snapshot(cache: &Path) -> PathBuf {
+    cache.join("models--org--tiny/snapshots").join(COMMIT)
+}
+
+fn blobs(cache: &Path) -> PathBuf {
+    cache.join("models--org--tiny/blobs")
 }
 
 fn write_all(folder: &Path, files: &Files) {
