@@ -25,7 +25,14 @@ const MOST_MEGABYTES: f64 = 72.0;
 /// Crates that generate GPU kernels begin with one of these.
 const KERNEL_CRATES: [&str; 2] = ["cubecl_", "cubek_"];
 
-const BUILD: [&str; 6] = ["rustc", "--release", "--package", "rekindle-cli", "--bin", "rekindle"];
+const BUILD: [&str; 6] = [
+    "rustc",
+    "--release",
+    "--package",
+    "rekindle-cli",
+    "--bin",
+    "rekindle",
+];
 
 /// Builds the program with symbols and compares its kernels with those of the libraries in it; then without.
 pub(super) fn prove(slow: &Slow<'_>) -> anyhow::Result<Vec<Proof>> {
@@ -68,11 +75,19 @@ impl Built {
     fn with_symbols(root: &Path) -> anyhow::Result<Self> {
         let output = Command::new("cargo")
             .args(BUILD)
-            .args(["--message-format=json-render-diagnostics", "--", "-Cstrip=none"])
+            .args([
+                "--message-format=json-render-diagnostics",
+                "--",
+                "-Cstrip=none",
+            ])
             .current_dir(root)
             .stderr(Stdio::inherit())
             .output()?;
-        ensure!(output.status.success(), "`cargo {}` failed", BUILD.join(" "));
+        ensure!(
+            output.status.success(),
+            "`cargo {}` failed",
+            BUILD.join(" ")
+        );
         let mut built = Self::default();
         for message in Message::parse_stream(Cursor::new(output.stdout)) {
             let Message::CompilerArtifact(artifact) = message? else {
@@ -118,7 +133,10 @@ impl Kernels {
         let functions = file
             .symbols()
             .filter(|symbol| symbol.is_definition() && symbol.kind() == SymbolKind::Text);
-        for name in functions.filter_map(|symbol| symbol.name().ok().map(kernel_name)).flatten() {
+        for name in functions
+            .filter_map(|symbol| symbol.name().ok().map(kernel_name))
+            .flatten()
+        {
             *self.0.entry(name).or_default() += 1;
         }
         Ok(())
@@ -127,7 +145,10 @@ impl Kernels {
     /// Returns the number of functions that are here and not in `others`.
     fn beyond(&self, others: &Self) -> usize {
         let known = |name: &String| others.0.get(name).copied().unwrap_or(0);
-        let beyond = self.0.iter().map(|(name, count)| count.saturating_sub(known(name)));
+        let beyond = self
+            .0
+            .iter()
+            .map(|(name, count)| count.saturating_sub(known(name)));
         beyond.sum()
     }
 }

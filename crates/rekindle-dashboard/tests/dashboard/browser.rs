@@ -5,10 +5,10 @@ use std::io::Write;
 use std::path::Path;
 
 use crate::support::browser::Browser;
-use rekindle_dashboard::server::Target;
-use rekindle_dashboard::{RunRecord, compare, report};
 use crate::support::run_folder::{HOSTILE, append, short_run, step};
 use crate::support::running_server::RunningServer;
+use rekindle_dashboard::server::Target;
+use rekindle_dashboard::{RunRecord, compare, report};
 use serde_json::json;
 use tempfile::TempDir;
 

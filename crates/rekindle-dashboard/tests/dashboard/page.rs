@@ -2,9 +2,9 @@
 
 use std::fs;
 
+use crate::support::run_folder::{HOSTILE, append, short_run};
 use rekindle_dashboard::{Report, RunRecord, Sink, State, compare, report};
 use rekindle_train::events::{Event, Events};
-use crate::support::run_folder::{HOSTILE, append, short_run};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use rekindle_dashboard::{RunRecord, State, runs};
 use crate::support::run_folder::{HOSTILE, append, short_run, step};
+use rekindle_dashboard::{RunRecord, State, runs};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rekindle_dashboard::server::{Server, Target};
 use crate::support::run_folder::{HOSTILE, append, short_run, step};
 use crate::support::running_server::RunningServer;
+use rekindle_dashboard::server::{Server, Target};
 use tempfile::TempDir;
 
 /// Longer than anything here takes.

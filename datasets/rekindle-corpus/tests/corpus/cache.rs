@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use rekindle_corpus::{Corpus, CorpusError, Documents, Progress};
 use crate::setup::{self, Texts, documents, encoder};
+use rekindle_corpus::{Corpus, CorpusError, Documents, Progress};
 
 const TEXT: &[u8] = b"A room, quietly.\nthe film\n";
 

@@ -1,7 +1,7 @@
 //! Which files are read, what their documents are, and which of them are refused.
 
-use rekindle_corpus::{CorpusError, Documents};
 use crate::setup::{self, Texts, documents, encoder, tokens};
+use rekindle_corpus::{CorpusError, Documents};
 
 /// The texts of these files, of one document each, in the order in which they are read.
 fn read(texts: &Texts, names: &[&str]) -> Vec<String> {

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use rekindle_corpus::{CorpusError, Documents, HELD_OUT, TextRows, TokenStore};
 use crate::setup::{self, PLAIN, Texts, WITH_BOS, documents, encoder};
+use rekindle_corpus::{CorpusError, Documents, HELD_OUT, TextRows, TokenStore};
 
 const WORDS: [&str; 6] = ["room", "quietly", "the", "film", "a", "東京"];
 
