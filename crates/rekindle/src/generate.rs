@@ -175,7 +175,10 @@ impl Generator {
         self.run_with(backend, &mut |write| {
             result = work.take().map(|work| work(write));
         })?;
-        Ok(result.expect("a loaded model calls `work` once"))
+        let Some(result) = result else {
+            unreachable!("a loaded model calls `work` once");
+        };
+        Ok(result)
     }
 
     /// Does the same without a type parameter: a generic function would be compiled again, with every model
