@@ -1,7 +1,7 @@
 //! Which backends are in this build, which devices they find, and a call on one of them.
 //!
 //! The only file that knows Cargo features. Everything else is generic over the backend type; a
-//! [`Job`] is how generic code is called from a name.
+//! `Job` is how generic code is called from a name.
 
 use rekindle_train::batch::Layout;
 use rekindle_train::task::TrainableBackend;
