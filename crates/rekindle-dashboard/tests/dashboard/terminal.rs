@@ -65,7 +65,7 @@ struct Screen {
 }
 
 impl Screen {
-    /// Runs the test of that name again as a child.
+    /// Runs the test of that name in this module again as a child.
     fn run(test: &str) -> Self {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         // A child that holds the other end of its own terminal would never see it go.
@@ -86,7 +86,7 @@ impl Screen {
             .open(name.to_str().unwrap())
             .unwrap();
         let child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", test, "--nocapture"])
+            .args(["--exact", &format!("terminal::{test}"), "--nocapture"])
             .env(CHILD, "1")
             .stdin(slave.try_clone().unwrap())
             .stderr(slave.try_clone().unwrap())
